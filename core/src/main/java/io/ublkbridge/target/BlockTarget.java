@@ -1,0 +1,27 @@
+package io.ublkbridge.target;
+
+import java.util.Map;
+
+/// An opened place that stores blocks: negotiated once, then used through one queue per ublk queue.
+///
+/// All methods are called from control threads, never from an event loop, and may block within the
+/// deadline of the [OpenContext].
+public interface BlockTarget extends AutoCloseable {
+  Geometry geometry();
+
+  Capabilities capabilities();
+
+  /// What a person wants to know about this target beyond geometry and capabilities: name → value
+  /// in the order to print, values being String, Boolean, Long, Integer, or a List or Map of such.
+  /// Holds no secret.
+  Map<String, Object> details();
+
+  /// Opens the lane for one ublk queue.
+  ///
+  /// @throws TargetOpenException if the queue's own connection or file cannot be had
+  TargetQueue openQueue(QueueContext context) throws TargetOpenException;
+
+  /// Frees everything; every queue was closed before. Idempotent.
+  @Override
+  void close();
+}
