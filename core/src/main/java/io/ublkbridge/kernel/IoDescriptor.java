@@ -1,0 +1,90 @@
+package io.ublkbridge.kernel;
+
+import static java.lang.foreign.MemoryLayout.PathElement.groupElement;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import io.ublkbridge.target.Operation;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.StructLayout;
+import org.jspecify.annotations.Nullable;
+
+/// One request as the kernel describes it: `struct ublksrv_io_desc`, 24 bytes, read-only to us.
+///
+/// Valid from the moment the tag's completion is seen until its commit is submitted. Each accessor
+/// takes the queue's whole mapping and a tag.
+public final class IoDescriptor {
+  public static final StructLayout LAYOUT =
+      MemoryLayout.structLayout(
+              JAVA_INT.withName("op_flags"),
+              JAVA_INT.withName("nr_sectors"),
+              JAVA_LONG.withName("start_sector"),
+              JAVA_LONG.withName("addr"))
+          .withName("ublksrv_io_desc");
+
+  private static final long SIZE = LAYOUT.byteSize();
+  private static final long OP_FLAGS = LAYOUT.byteOffset(groupElement("op_flags"));
+  private static final long NR_SECTORS = LAYOUT.byteOffset(groupElement("nr_sectors"));
+  private static final long START_SECTOR = LAYOUT.byteOffset(groupElement("start_sector"));
+  private static final int OP_MASK = 0xff;
+
+  private IoDescriptor() {}
+
+  /// The operation and its flags in one word, for the accessors below.
+  public static int opFlags(MemorySegment descriptors, int tag) {
+    return descriptors.get(JAVA_INT, tag * SIZE + OP_FLAGS);
+  }
+
+  /// What is asked for, or null for an operation that we never offered.
+  public static @Nullable Operation operation(int opFlags) {
+    return switch (opFlags & OP_MASK) {
+      case UblkAbi.UBLK_IO_OP_READ -> Operation.READ;
+      case UblkAbi.UBLK_IO_OP_WRITE -> Operation.WRITE;
+      case UblkAbi.UBLK_IO_OP_FLUSH -> Operation.FLUSH;
+      case UblkAbi.UBLK_IO_OP_DISCARD -> Operation.DISCARD;
+      case UblkAbi.UBLK_IO_OP_WRITE_ZEROES -> Operation.WRITE_ZEROES;
+      default -> null;
+    };
+  }
+
+  public static boolean durable(int opFlags) {
+    return (opFlags & UblkAbi.UBLK_IO_F_FUA) != 0;
+  }
+
+  public static boolean mayUnmap(int opFlags) {
+    return (opFlags & UblkAbi.UBLK_IO_F_NOUNMAP) == 0;
+  }
+
+  /// Where the range starts; meaningless for FLUSH, where the kernel writes all ones.
+  public static long offsetBytes(MemorySegment descriptors, int tag) {
+    return descriptors.get(JAVA_LONG, tag * SIZE + START_SECTOR) << UblkAbi.SECTOR_SHIFT;
+  }
+
+  public static long lengthBytes(MemorySegment descriptors, int tag) {
+    return Integer.toUnsignedLong(descriptors.get(JAVA_INT, tag * SIZE + NR_SECTORS))
+        << UblkAbi.SECTOR_SHIFT;
+  }
+
+  /// Writes a descriptor as the kernel would: for simulated drivers.
+  public static void write(
+      MemorySegment descriptors, int tag, int opFlags, long offsetBytes, long lengthBytes) {
+    descriptors.set(JAVA_INT, tag * SIZE + OP_FLAGS, opFlags);
+    descriptors.set(
+        JAVA_INT, tag * SIZE + NR_SECTORS, (int) (lengthBytes >>> UblkAbi.SECTOR_SHIFT));
+    descriptors.set(JAVA_LONG, tag * SIZE + START_SECTOR, offsetBytes >>> UblkAbi.SECTOR_SHIFT);
+  }
+
+  /// The op flags of a request, as the kernel would set them: for simulated drivers.
+  public static int opFlags(Operation operation, boolean durable, boolean mayUnmap) {
+    int op =
+        switch (operation) {
+          case READ -> UblkAbi.UBLK_IO_OP_READ;
+          case WRITE -> UblkAbi.UBLK_IO_OP_WRITE;
+          case FLUSH -> UblkAbi.UBLK_IO_OP_FLUSH;
+          case DISCARD -> UblkAbi.UBLK_IO_OP_DISCARD;
+          case WRITE_ZEROES -> UblkAbi.UBLK_IO_OP_WRITE_ZEROES;
+        };
+    return op | (durable ? UblkAbi.UBLK_IO_F_FUA : 0) | (mayUnmap ? 0 : UblkAbi.UBLK_IO_F_NOUNMAP);
+  }
+}

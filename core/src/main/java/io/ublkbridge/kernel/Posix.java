@@ -1,0 +1,244 @@
+package io.ublkbridge.kernel;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemoryLayout.PathElement;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.StructLayout;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+
+/// The system calls that Java does not offer; the only downcalls of this program.
+///
+/// Every call answers as the kernel does: a result of 0 or more, or a negative error number. Any
+/// thread may call. Handles are linked on first use, because linking is a large part of start-up.
+public final class Posix {
+  public static final int O_RDONLY = 0;
+  public static final int O_RDWR = 2;
+  public static final int O_NONBLOCK = 0x800;
+  public static final int O_DIRECT = 0x4000;
+  public static final int O_CLOEXEC = 0x80000;
+
+  static final int PROT_READ = 1;
+  static final int PROT_WRITE = 2;
+  static final int MAP_SHARED = 1;
+  static final int MAP_POPULATE = 0x8000;
+
+  private static final int PR_SET_IO_FLUSHER = 57;
+
+  private static final StructLayout CAPTURE = Linker.Option.captureStateLayout();
+  private static final long ERRNO = CAPTURE.byteOffset(PathElement.groupElement("errno"));
+  private static final ThreadLocal<MemorySegment> CAPTURED =
+      ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(CAPTURE));
+
+  private Posix() {}
+
+  /// `open(2)`.
+  ///
+  /// @return the file descriptor, or a negative error number
+  public static int open(String path, int flags) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment captured = CAPTURED.get();
+      int result = (int) Open.HANDLE.invokeExact(captured, arena.allocateFrom(path), flags, 0);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `close(2)`.
+  public static int close(int fd) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      int result = (int) Close.HANDLE.invokeExact(captured, fd);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `pread(2)` into all of `into`.
+  ///
+  /// @return bytes read, or a negative error number
+  public static long pread(int fd, MemorySegment into, long position) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      long result = (long) Pread.HANDLE.invokeExact(captured, fd, into, into.byteSize(), position);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `pwrite(2)` of all of `from`.
+  ///
+  /// @return bytes written, or a negative error number
+  public static long pwrite(int fd, MemorySegment from, long position) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      long result = (long) Pwrite.HANDLE.invokeExact(captured, fd, from, from.byteSize(), position);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `prctl(PR_SET_IO_FLUSHER)`: memory that this thread allocates is never reclaimed by writing to
+  /// the very disk it serves. Threads and processes started by it inherit this, across exec too.
+  public static int setIoFlusher() {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      int result = (int) Prctl.HANDLE.invokeExact(captured, PR_SET_IO_FLUSHER, 1L, 0L, 0L, 0L);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `mmap(2)`; the kernel picks the address.
+  ///
+  /// @return the mapping, to be given to [#munmap] exactly once after its last use
+  /// @throws UblkException if it cannot be mapped
+  @SuppressWarnings("restricted") // The kernel says how long the mapping is: as long as asked.
+  static MemorySegment mmap(int fd, long lengthBytes, int protection, long offset) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      MemorySegment mapped =
+          (MemorySegment)
+              Mmap.HANDLE.invokeExact(
+                  captured,
+                  MemorySegment.NULL,
+                  lengthBytes,
+                  protection,
+                  MAP_SHARED | MAP_POPULATE,
+                  fd,
+                  offset);
+      if (mapped.address() == -1L) {
+        throw new UblkException("mmap of " + lengthBytes + " bytes", -errno(captured));
+      }
+      return mapped.reinterpret(lengthBytes);
+    } catch (UblkException e) {
+      throw e;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `munmap(2)` of a whole mapping.
+  static int munmap(MemorySegment mapping) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      int result = (int) Munmap.HANDLE.invokeExact(captured, mapping, mapping.byteSize());
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `io_uring_setup(2)`.
+  ///
+  /// @return the ring's file descriptor, or a negative error number
+  static int ioUringSetup(int entries, MemorySegment params) {
+    return (int) Syscall.call(Syscall.IO_URING_SETUP, entries, params.address(), 0, 0);
+  }
+
+  /// `io_uring_enter(2)` without a signal mask.
+  static int ioUringEnter(int fd, int toSubmit, int minComplete, int flags) {
+    return (int) Syscall.call(Syscall.IO_URING_ENTER, fd, toSubmit, minComplete, flags);
+  }
+
+  private static int errno(MemorySegment captured) {
+    return -captured.get(JAVA_INT, ERRNO);
+  }
+
+  private static AssertionError impossible(Throwable e) {
+    return new AssertionError("a downcall threw", e);
+  }
+
+  @SuppressWarnings("restricted") // The signatures below are those of the man pages.
+  private static MethodHandle link(
+      String function, MemoryLayout result, Linker.Option[] options, MemoryLayout... arguments) {
+    Linker linker = Linker.nativeLinker();
+    return linker.downcallHandle(
+        linker.defaultLookup().findOrThrow(function),
+        FunctionDescriptor.of(result, arguments),
+        options);
+  }
+
+  private static MethodHandle link(
+      String function, MemoryLayout result, MemoryLayout... arguments) {
+    return link(
+        function, result, new Linker.Option[] {Linker.Option.captureCallState("errno")}, arguments);
+  }
+
+  private static MethodHandle linkVariadic(
+      String function, int fixed, MemoryLayout result, MemoryLayout... arguments) {
+    return link(
+        function,
+        result,
+        new Linker.Option[] {
+          Linker.Option.captureCallState("errno"), Linker.Option.firstVariadicArg(fixed)
+        },
+        arguments);
+  }
+
+  private static final class Open {
+    static final MethodHandle HANDLE =
+        linkVariadic("open", 2, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT);
+  }
+
+  private static final class Close {
+    static final MethodHandle HANDLE = link("close", JAVA_INT, JAVA_INT);
+  }
+
+  private static final class Pread {
+    static final MethodHandle HANDLE =
+        link("pread64", JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG);
+  }
+
+  private static final class Pwrite {
+    static final MethodHandle HANDLE =
+        link("pwrite64", JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG);
+  }
+
+  private static final class Prctl {
+    static final MethodHandle HANDLE =
+        linkVariadic("prctl", 1, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+  }
+
+  private static final class Mmap {
+    static final MethodHandle HANDLE =
+        link("mmap", ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
+  }
+
+  private static final class Munmap {
+    static final MethodHandle HANDLE = link("munmap", JAVA_INT, ADDRESS, JAVA_LONG);
+  }
+
+  /// `syscall(2)`, for the calls that the C library does not wrap. Numbers of x86-64 and AArch64,
+  /// which agree for io_uring.
+  private static final class Syscall {
+    static final long IO_URING_SETUP = 425;
+    static final long IO_URING_ENTER = 426;
+
+    private static final ValueLayout.OfLong WORD = JAVA_LONG;
+    private static final MethodHandle HANDLE =
+        linkVariadic("syscall", 1, WORD, WORD, WORD, WORD, WORD, WORD, WORD, WORD);
+
+    static long call(long number, long a, long b, long c, long d) {
+      try {
+        MemorySegment captured = CAPTURED.get();
+        long result = (long) HANDLE.invokeExact(captured, number, a, b, c, d, 0L, 0L);
+        return result < 0 ? errno(captured) : result;
+      } catch (Throwable e) {
+        throw impossible(e);
+      }
+    }
+  }
+}

@@ -1,0 +1,88 @@
+package io.ublkbridge.queue;
+
+import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.Capabilities;
+import io.ublkbridge.target.Geometry;
+import io.ublkbridge.target.IoError;
+import io.ublkbridge.target.Operation;
+import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetQueue;
+import java.util.Map;
+
+/// The one place that rejects a request which the target must never see: outside of the disk, not
+/// in whole blocks, longer than allowed, or of a kind that was not offered.
+///
+/// The kernel keeps to what it was told; this guards against our own mistakes and against requests
+/// that were under way when something changed.
+public final class BoundedTarget implements BlockTarget {
+  private final BlockTarget target;
+
+  public BoundedTarget(BlockTarget target) {
+    this.target = target;
+  }
+
+  @Override
+  public Geometry geometry() {
+    return target.geometry();
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return target.capabilities();
+  }
+
+  @Override
+  public Map<String, Object> details() {
+    return target.details();
+  }
+
+  @Override
+  public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
+    return new BoundedQueue(target.openQueue(context), geometry(), capabilities());
+  }
+
+  @Override
+  public void close() {
+    target.close();
+  }
+
+  private record BoundedQueue(TargetQueue queue, Geometry geometry, Capabilities capabilities)
+      implements TargetQueue {
+
+    @Override
+    public void submit(BlockRequest request) {
+      Operation operation = request.operation();
+      if (!capabilities.allows(operation)) {
+        request.fail(operation.modifies() ? refusal() : IoError.UNSUPPORTED, null);
+      } else if (operation != Operation.FLUSH && !inside(request)) {
+        request.fail(IoError.IO, null);
+      } else {
+        queue.submit(request);
+      }
+    }
+
+    private IoError refusal() {
+      return capabilities.readOnly() ? IoError.IO : IoError.UNSUPPORTED;
+    }
+
+    private boolean inside(BlockRequest request) {
+      long offset = request.offsetBytes();
+      long length = request.lengthBytes();
+      long most =
+          request.operation().hasPayload() ? geometry.maxIoBytes() : geometry.maxZeroBytes();
+      long blockMask = geometry.blockBytes() - 1L;
+      return length > 0
+          && length <= most
+          && offset >= 0
+          && offset <= geometry.sizeBytes() - length
+          && ((offset | length) & blockMask) == 0;
+    }
+
+    @Override
+    public void close() {
+      queue.close();
+    }
+  }
+}

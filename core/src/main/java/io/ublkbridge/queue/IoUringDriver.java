@@ -1,0 +1,128 @@
+package io.ublkbridge.queue;
+
+import io.netty.channel.IoEvent;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.uring.IoUringIoEvent;
+import io.netty.channel.uring.IoUringIoHandle;
+import io.netty.channel.uring.IoUringIoOps;
+import io.ublkbridge.kernel.CharDevice;
+import io.ublkbridge.kernel.IoCommand;
+import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.TargetQueue;
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/// The real driver: io commands as submissions in the event loop's own io_uring, payload by plain
+/// `pread` and `pwrite` on `/dev/ublkcN` straight between the kernel and the final memory.
+///
+/// Confined to the queue's event loop. Netty sleeps and loses count when an exception leaves
+/// [#handle], so none does.
+public final class IoUringDriver implements UblkDriver, IoUringIoHandle {
+  private final CharDevice device;
+  private final MemorySegment descriptors;
+  private final int index;
+  private final int depth;
+  private final UblkQueue queue;
+  private final CompletableFuture<Void> unregistered = new CompletableFuture<>();
+  private @Nullable IoRegistration registration;
+
+  /// Prepares the queue of a device; to be registered with the event loop of `context`.
+  public IoUringDriver(
+      CharDevice device,
+      QueueContext context,
+      String name,
+      TargetQueue target,
+      Consumer<Throwable> failureHandler) {
+    this.device = device;
+    this.descriptors = device.mapDescriptors(context.index());
+    this.index = context.index();
+    this.depth = context.depth();
+    this.queue = new UblkQueue(name, this, target, failureHandler);
+  }
+
+  public UblkQueue queue() {
+    return queue;
+  }
+
+  /// Binds the driver to its loop's ring and hands every tag to the kernel.
+  public void start(IoRegistration bound) {
+    registration = bound;
+    queue.start();
+  }
+
+  /// Whether tags were handed to the kernel. Any thread, once the loop has run [#start].
+  public boolean started() {
+    return registration != null;
+  }
+
+  /// Lets go of the ring; only after the queue has drained, since what is submitted later would be
+  /// lost without a word.
+  public void stop() {
+    if (registration != null) {
+      registration.cancel();
+    } else {
+      unregistered.complete(null);
+    }
+  }
+
+  /// Completes when the ring no longer knows the driver, after [#stop]. Any thread may ask.
+  public CompletableFuture<Void> stopped() {
+    return unregistered;
+  }
+
+  @Override
+  public void handle(IoRegistration source, IoEvent event) {
+    // The event object is reused by Netty: everything of it is read here.
+    IoUringIoEvent completion = (IoUringIoEvent) event;
+    queue.onCompletion((int) completion.userData(), completion.res());
+  }
+
+  @Override
+  public void unregistered() {
+    unregistered.complete(null);
+  }
+
+  @Override
+  public void close() {
+    // The device owns the file; nothing here outlives the registration.
+  }
+
+  @Override
+  public int depth() {
+    return depth;
+  }
+
+  @Override
+  public MemorySegment descriptors() {
+    return descriptors;
+  }
+
+  @Override
+  public void fetch(int tag) {
+    submit(IoCommand.fetch(device.fd(), index, tag));
+  }
+
+  @Override
+  public void commitAndFetch(int tag, int result) {
+    submit(IoCommand.commitAndFetch(device.fd(), index, tag, result));
+  }
+
+  @Override
+  public boolean load(int tag, long at, MemorySegment into) {
+    return device.load(index, tag, at, into) == into.byteSize();
+  }
+
+  @Override
+  public boolean store(int tag, long at, MemorySegment from) {
+    return device.store(index, tag, at, from) == from.byteSize();
+  }
+
+  private void submit(IoUringIoOps command) {
+    IoRegistration ring = registration;
+    if (ring == null || !ring.isValid() || ring.submit(command) == -1) {
+      throw new IllegalStateException("the ring did not take a command of " + queue);
+    }
+  }
+}
