@@ -1,0 +1,40 @@
+package io.ublkbridge.device;
+
+import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.OpenContext;
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetOpenException.Reason;
+import io.ublkbridge.target.TargetProvider;
+import io.ublkbridge.target.TargetUri;
+import java.util.ServiceLoader;
+import java.util.TreeSet;
+
+/// Finds the provider of a URI's scheme among those on the class path.
+public final class TargetRegistry {
+  private final Iterable<TargetProvider> providers;
+
+  TargetRegistry(Iterable<TargetProvider> providers) {
+    this.providers = providers;
+  }
+
+  public static TargetRegistry load() {
+    return new TargetRegistry(ServiceLoader.load(TargetProvider.class));
+  }
+
+  /// Opens the target of a URI.
+  ///
+  /// @throws TargetOpenException if no provider knows its scheme, or its provider cannot open it
+  public BlockTarget open(TargetUri uri, OpenContext context) throws TargetOpenException {
+    TreeSet<String> known = new TreeSet<>();
+    for (TargetProvider provider : providers) {
+      if (provider.schemes().contains(uri.scheme())) {
+        return provider.open(uri, context);
+      }
+      known.addAll(provider.schemes());
+    }
+    throw new TargetOpenException(
+        Reason.INVALID,
+        "nothing here knows the scheme '" + uri.scheme() + "'",
+        "use one of " + String.join(": ", known) + ":");
+  }
+}
