@@ -1,0 +1,107 @@
+package io.ublkbridge.it;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Random mixed I/O of every size and depth reads back what it wrote, on every target.
+final class FioVerifyIT {
+  private static final String SIZE = "64M";
+
+  @TempDir Path dir;
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void memoryKeepsWhatWasWritten(int queues) {
+    try (Disk disk = Disk.attach("memory:" + SIZE, "--queues", Integer.toString(queues))) {
+      assertEquals(queues, queueCount(disk));
+      verifyAtEveryDepth(disk);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void fileKeepsWhatWasWritten(int queues) {
+    Path image = image();
+    try (Disk disk = Disk.attach("file:" + image, "--queues", Integer.toString(queues))) {
+      verifyAtEveryDepth(disk);
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(NbdServer.Kind.class)
+  void nbdKeepsWhatWasWritten(NbdServer.Kind kind) {
+    Path image = image();
+    try (NbdServer server = NbdServer.serve(kind, image);
+        Disk disk = Disk.attach(server.uri(), "--queues", "2", "--max-io", "1M")) {
+      assertEquals(2, queueCount(disk), "all three servers allow several connections");
+      verifyAtEveryDepth(disk);
+    }
+  }
+
+  @Test
+  void singleConnectionKeepsWhatWasWritten() {
+    Path image = image();
+    try (NbdServer server =
+            NbdServer.nbdkitOnTcp(
+                "--filter=multi-conn", "file", image.toString(), "multi-conn-mode=disable");
+        Disk disk = Disk.attach(server.uri(), "--queues", "2")) {
+      assertEquals(1, queueCount(disk), "without multi-conn there is one connection, one queue");
+      verify(disk, 32, "512-1M", "24m");
+    }
+  }
+
+  @Test
+  void deepestQueueAndLongestRequestsKeepWhatWasWritten() {
+    try (Disk disk =
+        Disk.attach("memory:" + SIZE, "--queues", "1", "--depth", "4096", "--max-io", "4M")) {
+      assertEquals("4096", disk.queue("max_hw_sectors_kb"));
+      verify(disk, 64, "512-4M", SIZE);
+    }
+  }
+
+  @Test
+  void shallowestQueueAndLargeBlocksKeepWhatWasWritten() {
+    try (Disk disk = Disk.attach("memory:" + SIZE, "--depth", "1", "--block-size", "4096")) {
+      assertEquals("4096", disk.queue("logical_block_size"));
+      verify(disk, 8, "4k-256k", "24m");
+    }
+  }
+
+  private Path image() {
+    Path image = dir.resolve("disk.img");
+    Command.shell("truncate -s " + SIZE + " " + image);
+    return image;
+  }
+
+  private static int queueCount(Disk disk) {
+    return Integer.parseInt(Command.shell("ls /sys/block/" + disk.name() + "/mq | wc -l"));
+  }
+
+  private static void verifyAtEveryDepth(Disk disk) {
+    verify(disk, 1, "512-1M", "8m");
+    verify(disk, 32, "512-1M", "32m");
+    verify(disk, 128, "512-64k", "16m");
+  }
+
+  private static void verify(Disk disk, int depth, String sizes, String amount) {
+    String output =
+        Command.shell(
+            "fio --name=verify --filename="
+                + disk.path()
+                + " --rw=randrw --bsrange="
+                + sizes
+                + " --blockalign=512 --direct=1 --ioengine=libaio --iodepth="
+                + depth
+                + " --size="
+                + amount
+                + " --randseed=1 --verify=crc32c --verify_fatal=1 --do_verify=1 2>&1");
+    assertFalse(output.contains("verify: bad"), output);
+  }
+}

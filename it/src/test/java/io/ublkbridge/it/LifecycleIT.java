@@ -1,0 +1,150 @@
+package io.ublkbridge.it;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Attaching and detaching, in peace and under load, leave nothing behind.
+final class LifecycleIT {
+  /// `PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE`, which PR_SET_IO_FLUSHER sets.
+  private static final long IO_FLUSHER_FLAGS = 0x180000;
+
+  private static final int CYCLES = 20;
+
+  @TempDir Path dir;
+  private HostState before = HostState.now();
+
+  @BeforeEach
+  void remember() {
+    before = HostState.now();
+  }
+
+  @AfterEach
+  void nothingIsLeftBehind() {
+    before.assertUnchanged();
+  }
+
+  @Test
+  void manyCyclesLeaveNothingBehind() {
+    long threads = Long.parseLong(Command.shell("ps -eLf | grep -v '\\[.*\\]$' | wc -l"));
+    for (int cycle = 0; cycle < CYCLES; cycle++) {
+      Disk.attach("memory:16M").close();
+    }
+    long threadsAfter = Long.parseLong(Command.shell("ps -eLf | grep -v '\\[.*\\]$' | wc -l"));
+    assertTrue(threadsAfter <= threads + 2, threads + " threads became " + threadsAfter);
+  }
+
+  @Test
+  void twoDisksLiveSideBySide() {
+    try (Disk first = Disk.attach("memory:16M", "--name", "first");
+        Disk second = Disk.attach("memory:32M", "--name", "second")) {
+      assertNotEquals(first.path(), second.path());
+      Command.shell("dd if=/dev/urandom of=" + first.path() + " bs=1M count=16 oflag=direct");
+      Command.shell("cmp -n 32M " + second.path() + " /dev/zero");
+      String list = Command.ublkBridge("list").succeeded().output();
+      assertTrue(list.contains("first") && list.contains("second"), list);
+    }
+  }
+
+  @Test
+  void forcedDetachUnderLoadEndsTheLoadWithErrors() throws Exception {
+    Disk disk = Disk.attach("memory:64M");
+    Process load =
+        new ProcessBuilder(
+                "fio",
+                "--name=load",
+                "--filename=" + disk.path(),
+                "--rw=randrw",
+                "--bs=4k",
+                "--direct=1",
+                "--ioengine=libaio",
+                "--iodepth=64",
+                "--time_based",
+                "--runtime=300")
+            .redirectErrorStream(true)
+            .redirectOutput(dir.resolve("fio.log").toFile())
+            .start();
+    Command.shell(
+        "until [ $(awk '{print $5}' /sys/block/%s/stat) -gt 100 ]; do sleep 0.1; done"
+            .formatted(disk.name()));
+    assertEquals(4, Command.ublkBridge("detach", disk.path().toString()).status());
+    Command.ublkBridge("detach", "--force", disk.path().toString()).succeeded();
+    assertTrue(Files.notExists(disk.path()));
+    assertNotEquals(0, load.waitFor());
+  }
+
+  @Test
+  void mountedDiskIsNotDetached() throws IOException {
+    Path mountPoint = Files.createTempDirectory("mnt");
+    try (Disk disk = Disk.attach("memory:64M")) {
+      Command.shell("mkfs.ext4 -q " + disk.path());
+      disk.mount(mountPoint);
+      Command refused = Command.ublkBridge("detach", disk.path().toString()).exited(4);
+      assertTrue(refused.errors().contains(mountPoint.toString()), refused.errors());
+      Command.shell("touch " + mountPoint + "/still-works; umount " + mountPoint);
+    }
+  }
+
+  @Test
+  void disksAreFoundByNameAndDetachedByName() {
+    Disk disk = Disk.attach("memory:16M", "--name", "scratch");
+    Command again = Command.ublkBridge("attach", "memory:16M", "--name", "scratch").succeeded();
+    assertEquals(disk.path().toString(), again.output().strip(), "the same again is no error");
+    Command.ublkBridge("attach", "memory:32M", "--name", "scratch").exited(5);
+    String status = Command.ublkBridge("status", "scratch").succeeded().output();
+    assertTrue(status.contains(disk.path().toString()), status);
+    Command.ublkBridge("detach", "scratch").succeeded();
+    assertTrue(Files.notExists(disk.path()));
+    Command.ublkBridge("detach", "scratch").exited(3);
+  }
+
+  @Test
+  void everyThreadOfTheServerMustNotReclaimThroughItsOwnDisk() {
+    try (Disk disk = Disk.attach("memory:16M", "--name", "flags")) {
+      String pid = Command.json("pid", "status", "flags", "--json");
+      // The flags are the seventh field behind the command's closing parenthesis.
+      String flags =
+          Command.shell(
+              "for t in /proc/" + pid + "/task/*/stat; do sed 's/.*) //' $t; done | cut -d' ' -f7");
+      assertTrue(flags.lines().count() > 3, "a JVM has threads");
+      for (String word : flags.lines().toList()) {
+        assertEquals(IO_FLUSHER_FLAGS, Long.parseLong(word) & IO_FLUSHER_FLAGS, flags);
+      }
+      String ours = Command.shell("readlink /proc/self/ns/mnt");
+      assertNotEquals(ours, Command.shell("readlink /proc/" + pid + "/ns/mnt"), disk.toString());
+    }
+  }
+
+  @Test
+  void killedServerIsCleanedUp() {
+    Disk disk = Disk.attach("memory:16M", "--name", "killed");
+    String pid = Command.json("pid", "status", "killed", "--json");
+    Command.shell("kill -9 " + pid);
+    Command.shell("for i in $(seq 100); do [ -b " + disk.path() + " ] || break; sleep 0.1; done");
+    assertTrue(Files.notExists(disk.path()), "without its server the disk goes away");
+    Command.ublkBridge("detach", "killed").succeeded();
+  }
+
+  @Test
+  void foregroundServerEndsCleanlyWhenTold() throws Exception {
+    Process server =
+        new ProcessBuilder("ublk-bridge", "attach", "memory:16M", "--foreground", "--name", "front")
+            .redirectErrorStream(false)
+            .redirectError(dir.resolve("err").toFile())
+            .start();
+    String path = new String(server.getInputStream().readNBytes(11), StandardCharsets.UTF_8);
+    assertTrue(path.startsWith("/dev/ublkb"), path);
+    Command.shell("[ -b " + path.strip() + " ]");
+    server.destroy();
+    assertEquals(0, server.waitFor());
+  }
+}
