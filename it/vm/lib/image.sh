@@ -14,16 +14,19 @@ image_directory() {
 # on stdout; one preparation at a time, the others wait for it and use its result.
 prepare_image() {
   local image=$1 lock
-  [[ ! -d $image || -n $(missing_host_packages) ]] || return 0
+  if [[ -d $image && -z $(missing_host_packages) ]]; then
+    touch "$image"
+    return
+  fi
   mkdir -p "$cache"
   exec {lock}>"$cache/lock"
   flock --nonblock "$lock" || { say "waiting for another preparation" && flock "$lock"; }
   # Nobody else builds while we hold the lock, so these are leftovers.
-  rm -rf "$cache"/partial.*
+  rm -rf --one-file-system "$cache"/partial.*
   local work=$cache/partial.$$ started=$SECONDS
   mkdir "$work"
   # shellcheck disable=SC2064  # expanded now: the function's variables are gone at exit
-  trap "rm -rf '$work'; say 'the preparation failed, nothing of it is kept'" EXIT
+  trap "rm -rf --one-file-system '$work'; say 'the preparation failed, nothing of it is kept'" EXIT
   install_host_packages "$work"
   if [[ ! -d $image ]]; then
     say "preparing the guest image (once; a minute or two)"

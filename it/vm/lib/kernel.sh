@@ -14,8 +14,9 @@ kernel_suite() {
 
 # fetch_kernels WORK: downloads and unpacks both kernels into WORK/kernel-SERIES.
 fetch_kernels() {
-  local work=$1 state=$1/guest-apt series
-  write_sources "$state" "$(debian_mirror)" trixie trixie-backports
+  local work=$1 state=$1/guest-apt mirror series
+  mirror=$(debian_mirror)
+  write_sources "$state" "$mirror" trixie trixie-backports
   : >"$state/status"
   private_apt "$state" apt-get update
   for series in 6.12 7; do

@@ -68,26 +68,26 @@ share_directory() {
 
 # boot IMAGE KERNEL
 boot() {
-  local image=$1 kernel=$2 port
+  local image=${1//,/,,} kernel=$2 private=${machine//,/,,} port  # QEMU's spelling of commas
   local options=(
     -nodefaults -no-user-config -display none -no-reboot -nic none -monitor none
-    -machine "$machine_type" -cpu "$cpu" -accel "$accelerator" -smp "$cpus" -m "$memory"
+    -machine q35 -cpu max -accel "$accelerator" -smp "$cpus" -m "$memory"
     -kernel "$kernel/vmlinux" -initrd "$machine/initramfs.cpio"
     -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off rdinit=/init"
-    -serial "file:$machine/console"
+    -serial "file:$private/console"
     -drive "file=$image/root.img,if=virtio,format=raw,snapshot=on,cache=unsafe"
     -device virtio-serial-pci)
   for port in stdout stderr status; do
     mkfifo "$machine/$port"
-    options+=(-chardev "file,id=$port,path=$machine/$port,append=on"
+    options+=(-chardev "file,id=$port,path=$private/$port,append=on"
       -device "virtserialport,chardev=$port,name=$port")
   done
   [[ ! -f $machine/distribution.img ]] || options+=(
-    -drive "file=$machine/distribution.img,if=virtio,format=raw,readonly=on")
+    -drive "file=$private/distribution.img,if=virtio,format=raw,readonly=on")
   [[ -z $share ]] || options+=(
     -object "memory-backend-memfd,id=memory,size=$memory,share=on"
     -machine memory-backend=memory
-    -chardev "socket,id=share,path=$machine/share.sock"
+    -chardev "socket,id=share,path=$private/share.sock"
     -device vhost-user-fs-pci,chardev=share,tag=share)
   [[ -z $icount ]] || options+=(-icount "$icount")
   exec {status_stream}<>"$machine/status"
@@ -110,7 +110,10 @@ await_status() {
 
 # close_machine: ends the guest and waits until its output has been passed on.
 close_machine() {
+  local port
   kill -KILL "$qemu" 2>/dev/null || true
+  # A reader still waits for its writer if QEMU ended before it opened its ports.
+  for port in stdout stderr; do : <>"$machine/$port"; done
   wait "$qemu" "${streams[@]}" 2>/dev/null || true
 }
 

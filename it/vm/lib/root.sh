@@ -12,7 +12,8 @@ find_jdk() {
   for home in "${JAVA_HOME:-}" /usr/lib/jvm/*; do
     [[ -n $home && -x $home/bin/javac ]] || continue
     release=$(jdk_release "$home")
-    if ((${release%%[.+-]*} >= jdk_floor)); then
+    release=${release%%[.+-]*}
+    if ((${release:-0} >= jdk_floor)); then
       echo "$home"
       return
     fi
@@ -22,13 +23,14 @@ find_jdk() {
 
 # build_root WORK: makes WORK/root.img and WORK/tools from the trees of fetch_kernels.
 build_root() {
-  local work=$1 root=$1/root packages series
+  local work=$1 root=$1/root mirror packages series
+  mirror=$(debian_mirror)
   packages=$(package_list guest | paste -sd,)
   mmdebstrap --quiet --variant=minbase --include="$packages" \
     --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    trixie "$root" "$(debian_mirror)" </dev/null
+    trixie "$root" "$mirror" </dev/null
   mkdir -p "$root/usr/lib/modules" "$root/opt/ublk-bridge" "$root/share" "$root/lab"
   for series in 6.12 7; do
     mv "$work/tree-$series"/usr/lib/modules/* "$root/usr/lib/modules/"
