@@ -4,11 +4,9 @@ import static java.lang.foreign.MemoryLayout.PathElement.groupElement;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
-import io.ublkbridge.target.Operation;
 import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.StructLayout;
-import org.jspecify.annotations.Nullable;
 
 /// One request as the kernel describes it: `struct ublksrv_io_desc`, 24 bytes, read-only to us.
 ///
@@ -36,16 +34,9 @@ public final class IoDescriptor {
     return descriptors.get(JAVA_INT, tag * SIZE + OP_FLAGS);
   }
 
-  /// What is asked for, or null for an operation that we never offered.
-  public static @Nullable Operation operation(int opFlags) {
-    return switch (opFlags & OP_MASK) {
-      case UblkAbi.UBLK_IO_OP_READ -> Operation.READ;
-      case UblkAbi.UBLK_IO_OP_WRITE -> Operation.WRITE;
-      case UblkAbi.UBLK_IO_OP_FLUSH -> Operation.FLUSH;
-      case UblkAbi.UBLK_IO_OP_DISCARD -> Operation.DISCARD;
-      case UblkAbi.UBLK_IO_OP_WRITE_ZEROES -> Operation.WRITE_ZEROES;
-      default -> null;
-    };
+  /// What is asked for: `UBLK_IO_OP_*`.
+  public static int operation(int opFlags) {
+    return opFlags & OP_MASK;
   }
 
   public static boolean durable(int opFlags) {
@@ -73,18 +64,5 @@ public final class IoDescriptor {
     descriptors.set(
         JAVA_INT, tag * SIZE + NR_SECTORS, (int) (lengthBytes >>> UblkAbi.SECTOR_SHIFT));
     descriptors.set(JAVA_LONG, tag * SIZE + START_SECTOR, offsetBytes >>> UblkAbi.SECTOR_SHIFT);
-  }
-
-  /// The op flags of a request, as the kernel would set them: for simulated drivers.
-  public static int opFlags(Operation operation, boolean durable, boolean mayUnmap) {
-    int op =
-        switch (operation) {
-          case READ -> UblkAbi.UBLK_IO_OP_READ;
-          case WRITE -> UblkAbi.UBLK_IO_OP_WRITE;
-          case FLUSH -> UblkAbi.UBLK_IO_OP_FLUSH;
-          case DISCARD -> UblkAbi.UBLK_IO_OP_DISCARD;
-          case WRITE_ZEROES -> UblkAbi.UBLK_IO_OP_WRITE_ZEROES;
-        };
-    return op | (durable ? UblkAbi.UBLK_IO_F_FUA : 0) | (mayUnmap ? 0 : UblkAbi.UBLK_IO_F_NOUNMAP);
   }
 }

@@ -25,14 +25,14 @@ public final class UblkAbi {
   /// The device is going away; the tag is never to be fetched again.
   public static final int UBLK_IO_RES_ABORT = -Errno.ENODEV;
 
-  static final int UBLK_IO_OP_READ = 0;
-  static final int UBLK_IO_OP_WRITE = 1;
-  static final int UBLK_IO_OP_FLUSH = 2;
-  static final int UBLK_IO_OP_DISCARD = 3;
-  static final int UBLK_IO_OP_WRITE_ZEROES = 5;
+  public static final int UBLK_IO_OP_READ = 0;
+  public static final int UBLK_IO_OP_WRITE = 1;
+  public static final int UBLK_IO_OP_FLUSH = 2;
+  public static final int UBLK_IO_OP_DISCARD = 3;
+  public static final int UBLK_IO_OP_WRITE_ZEROES = 5;
 
-  static final int UBLK_IO_F_FUA = 1 << 13;
-  static final int UBLK_IO_F_NOUNMAP = 1 << 15;
+  public static final int UBLK_IO_F_FUA = 1 << 13;
+  public static final int UBLK_IO_F_NOUNMAP = 1 << 15;
 
   public static final long UBLK_F_USER_RECOVERY = 1L << 3;
   public static final long UBLK_F_USER_RECOVERY_REISSUE = 1L << 4;

@@ -104,7 +104,7 @@ public final class UblkQueue {
   private void begin(IoSlot slot) {
     MemorySegment descriptors = driver.descriptors();
     int opFlags = IoDescriptor.opFlags(descriptors, slot.tag());
-    Operation operation = IoDescriptor.operation(opFlags);
+    Operation operation = operation(IoDescriptor.operation(opFlags));
     if (operation == null) {
       slot.state(SlotState.TARGET);
       commit(slot, -IoError.UNSUPPORTED.errno());
@@ -123,6 +123,18 @@ public final class UblkQueue {
     } catch (PayloadException e) {
       slot.fail(IoError.IO, e);
     }
+  }
+
+  /// The contract's word for `UBLK_IO_OP_*`, or null for an operation that was never offered.
+  private static @Nullable Operation operation(int ublkOperation) {
+    return switch (ublkOperation) {
+      case UblkAbi.UBLK_IO_OP_READ -> Operation.READ;
+      case UblkAbi.UBLK_IO_OP_WRITE -> Operation.WRITE;
+      case UblkAbi.UBLK_IO_OP_FLUSH -> Operation.FLUSH;
+      case UblkAbi.UBLK_IO_OP_DISCARD -> Operation.DISCARD;
+      case UblkAbi.UBLK_IO_OP_WRITE_ZEROES -> Operation.WRITE_ZEROES;
+      default -> null;
+    };
   }
 
   private void abandon(IoSlot slot) {

@@ -99,12 +99,24 @@ final class SimulatedDriver implements UblkDriver {
     issued[tag] =
         new Issued(
             operation, flush ? 0 : offset, flush ? 0 : length, MemorySegment.ofArray(payload));
-    int opFlags = IoDescriptor.opFlags(operation, random.nextBoolean(), random.nextBoolean());
+    int opFlags = opFlags(operation, random.nextBoolean(), random.nextBoolean());
     // The kernel writes all ones as the start of a FLUSH.
     IoDescriptor.write(descriptors, tag, opFlags, flush ? -1L : offset, flush ? 0 : length);
     owners[tag] = TagOwner.QUEUED;
     undelivered.add(new Completion(tag, UblkAbi.UBLK_IO_RES_OK));
     issuedCount++;
+  }
+
+  private static int opFlags(Operation operation, boolean durable, boolean mayUnmap) {
+    int op =
+        switch (operation) {
+          case READ -> UblkAbi.UBLK_IO_OP_READ;
+          case WRITE -> UblkAbi.UBLK_IO_OP_WRITE;
+          case FLUSH -> UblkAbi.UBLK_IO_OP_FLUSH;
+          case DISCARD -> UblkAbi.UBLK_IO_OP_DISCARD;
+          case WRITE_ZEROES -> UblkAbi.UBLK_IO_OP_WRITE_ZEROES;
+        };
+    return op | (durable ? UblkAbi.UBLK_IO_F_FUA : 0) | (mayUnmap ? 0 : UblkAbi.UBLK_IO_F_NOUNMAP);
   }
 
   private boolean races(Operation operation, int offset, int length) {
