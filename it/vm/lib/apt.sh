@@ -23,8 +23,9 @@ host_codename() { (. /etc/os-release && echo "${VERSION_CODENAME:-}"); }
 debian_mirror() {
   local codename mirror
   codename=$(host_codename)
-  mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 2>/dev/null \
-    | awk -v release="$codename" '$2 == release { print $1; exit }')
+  # Without release information it also answers before the first `apt-get update`.
+  mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+    | awk -v release="$codename" '!found && $2 == release && $3 == "main" { found = 1; print $1 }')
   [[ -n $mirror ]] || fail "no Debian mirror found in this host's apt configuration" \
     "run the lab on Debian 12 or later, with '$codename' in the apt sources"
   echo "${mirror%/}"
@@ -54,9 +55,14 @@ write_sources() {
     'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' >"$state/sources/lab.sources"
 }
 
+installation_failed() {
+  tail -n 20 "$1" >&2
+  fail "apt-get cannot install what the lab needs" "see above; then run it/vm/prepare again"
+}
+
 # install_host_packages WORK: installs what is missing; a no-op on a prepared machine.
 install_host_packages() {
-  local state=$1/host-apt codename mirror missing
+  local state=$1/host-apt log=$1/apt.log codename mirror missing
   missing=$(missing_host_packages)
   [[ -n $missing ]] || return 0
   ((EUID == 0)) || fail "missing packages: ${missing//$'\n'/ }" "install them, or run as root"
@@ -68,11 +74,12 @@ install_host_packages() {
   # The backports are for QEMU alone.
   if grep -qx qemu-system-x86 <<<"$missing"; then
     private_apt "$state" apt-get install -y --no-install-recommends \
-      -t "$codename-backports" qemu-system-x86
+      -t "$codename-backports" qemu-system-x86 >"$log" 2>&1 || installation_failed "$log"
   fi
   missing=$(grep -vx qemu-system-x86 <<<"$missing" || true)
   # shellcheck disable=SC2086  # one word per package
-  [[ -z $missing ]] || private_apt "$state" apt-get install -y --no-install-recommends $missing
+  [[ -z $missing ]] || private_apt "$state" apt-get install -y --no-install-recommends $missing \
+    >"$log" 2>&1 || installation_failed "$log"
   missing=$(missing_host_packages)
   [[ -z $missing ]] || fail "still missing after installation: ${missing//$'\n'/ }" \
     "install them by hand (QEMU must be version 10 or later)"

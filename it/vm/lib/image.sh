@@ -32,7 +32,7 @@ prepare_image() {
     say "preparing the guest image (once; a minute or two)"
     fetch_kernels "$work"
     build_root "$work"
-    rm -rf "$work"/{host,guest}-apt "$work"/debs-* "$work"/tree-*
+    rm -rf "$work"/{host,guest}-apt "$work/apt.log" "$work"/debs-* "$work"/tree-*
     mv "$work" "$image"
     find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +14 ! -path "$image" \
       -exec rm -rf {} +
