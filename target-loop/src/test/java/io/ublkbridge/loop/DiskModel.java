@@ -72,7 +72,7 @@ final class DiskModel {
     UringLoops.submit(loop, queue, requests.toArray(RecordedRequest[]::new));
     for (int i = 0; i < BATCH; i++) {
       RecordedRequest request = requests.get(i);
-      assertNull(request.await(), request::toString);
+      assertNull(request.await(), () -> request + ": " + request.cause());
       if (request.operation() == Operation.READ) {
         assertArrayEquals(answers.get(i), request.payload(), request::toString);
       }

@@ -1,0 +1,56 @@
+package io.ublkbridge.loop;
+
+import io.ublkbridge.kernel.Posix;
+import io.ublkbridge.target.Capabilities;
+import io.ublkbridge.target.Geometry;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// An open file or block device that serves as a disk, and the claim on it.
+///
+/// Immutable but for [#close]. The descriptor stays open as long as the target does; queues open
+/// their own from it.
+///
+/// @param path absolute, for messages
+/// @param fd ours
+/// @param claim the channel that holds the lock; null for a block device, which is claimed by
+///   `O_EXCL`
+record LoopFile(
+    Path path,
+    int fd,
+    boolean blockDevice,
+    Geometry geometry,
+    Capabilities capabilities,
+    @Nullable FileChannel claim)
+    implements AutoCloseable {
+  private static final Logger log = LoggerFactory.getLogger(LoopFile.class);
+
+  /// Another file description of the same file, even if its name has gone to another since.
+  ///
+  /// @return a file descriptor, or a negative error number
+  int reopen() {
+    int access = capabilities.readOnly() ? Posix.O_RDONLY : Posix.O_RDWR;
+    return Posix.open(pathOf(fd), access | Posix.O_CLOEXEC);
+  }
+
+  /// A path that leads to the file behind a descriptor of this process (`proc_pid_fd(5)`).
+  static String pathOf(int fd) {
+    return "/proc/self/fd/" + fd;
+  }
+
+  @Override
+  public void close() {
+    if (claim != null) {
+      try {
+        claim.close();
+      } catch (IOException e) {
+        log.warn("{}: cannot release the lock", path, e);
+      }
+    }
+    Posix.close(fd);
+  }
+}
