@@ -1,0 +1,200 @@
+package io.ublkbridge.nbd;
+
+import io.netty.bootstrap.Bootstrap;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.ConnectTimeoutException;
+import io.netty.channel.IoEventLoop;
+import io.netty.channel.unix.DomainSocketAddress;
+import io.netty.channel.uring.IoUringDomainSocketChannel;
+import io.netty.channel.uring.IoUringSocketChannel;
+import io.netty.util.concurrent.Promise;
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetOpenException.Reason;
+import java.io.FileNotFoundException;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.NoRouteToHostException;
+import java.net.SocketAddress;
+import java.net.UnknownHostException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+
+/// Makes connections to one export: resolves, connects, shakes hands.
+///
+/// Blocks, so it is for control threads only; what it makes belongs to the event loop that it was
+/// made on. TLS and other kinds of socket find their place here.
+///
+/// @param timeout for one connection, from resolving to the end of the handshake
+@SuppressWarnings("FutureReturnValueIgnored") // What is ignored is the closing of what failed.
+record NbdDialer(NbdUri uri, Duration timeout) {
+  private static final String REMEDY = "is the NBD server running and reachable?";
+
+  /// Longer than every deadline that a connection attempt has of its own.
+  private static final Duration GRACE = Duration.ofSeconds(5);
+
+  /// Makes a connection that is ready for requests.
+  ///
+  /// @param list whether to ask for the server's exports on the way, if the default one is wanted
+  NbdConnection dial(IoEventLoop loop, boolean list) throws TargetOpenException {
+    long startNanos = loop.ticker().nanoTime();
+    List<SocketAddress> addresses = addresses();
+    TargetOpenException failure = null;
+    for (int i = 0; i < addresses.size(); i++) {
+      Duration left = timeout.minusNanos(loop.ticker().nanoTime() - startNanos);
+      Duration share = left.dividedBy(addresses.size() - i);
+      if (!share.isPositive()) {
+        break;
+      }
+      Promise<NbdConnection> handshake = loop.newPromise();
+      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, list, share);
+      Throwable cause = await(connecting, share);
+      if (cause == null) {
+        return handShaken(handshake, connecting);
+      }
+      // The name may stand for several addresses, not all of them in use: try the next.
+      failure = connectFailure(cause);
+    }
+    throw failure != null ? failure : noAnswer(null);
+  }
+
+  private ChannelFuture connect(
+      IoEventLoop loop,
+      SocketAddress address,
+      Promise<NbdConnection> handshake,
+      boolean list,
+      Duration limit) {
+    boolean unix = address instanceof DomainSocketAddress;
+    ReceiveBuffer receiveBuffer = new ReceiveBuffer();
+    OptionHaggling haggling = new OptionHaggling(uri.exportName(), list);
+    Bootstrap bootstrap =
+        new Bootstrap()
+            .group(loop)
+            .channel(unix ? IoUringDomainSocketChannel.class : IoUringSocketChannel.class)
+            .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(1, limit.toMillis()))
+            .option(ChannelOption.RECVBUF_ALLOCATOR, receiveBuffer)
+            .handler(
+                new HandshakeHandler(uri.endpoint().toString(), haggling, receiveBuffer, handshake)
+                    .within(limit));
+    if (!unix) {
+      bootstrap.option(ChannelOption.TCP_NODELAY, true).option(ChannelOption.SO_KEEPALIVE, true);
+    }
+    ChannelFuture connecting = bootstrap.connect(address);
+    connecting.channel().closeFuture().addListener(_ -> receiveBuffer.release());
+    return connecting;
+  }
+
+  /// Waits for the attempt, which has a deadline of its own.
+  ///
+  /// @return why it failed, or null
+  private @Nullable Throwable await(ChannelFuture connecting, Duration limit)
+      throws TargetOpenException {
+    try {
+      if (connecting.await(limit.plus(GRACE).toMillis())) {
+        return connecting.cause();
+      }
+      connecting.channel().close();
+      return new ConnectTimeoutException();
+    } catch (InterruptedException e) {
+      connecting.channel().close();
+      throw interrupted(e);
+    }
+  }
+
+  private NbdConnection handShaken(Promise<NbdConnection> handshake, ChannelFuture connecting)
+      throws TargetOpenException {
+    try {
+      return handshake.get(timeout.plus(GRACE).toMillis(), TimeUnit.MILLISECONDS);
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof TargetOpenException failure) {
+        throw failure;
+      }
+      throw interrupted(e);
+    } catch (InterruptedException | TimeoutException e) {
+      connecting.channel().close();
+      throw interrupted(e);
+    }
+  }
+
+  private List<SocketAddress> addresses() throws TargetOpenException {
+    return switch (uri.endpoint()) {
+      case NbdEndpoint.Unix(String path) -> List.of(new DomainSocketAddress(path));
+      case NbdEndpoint.Tcp(String host, int port) -> {
+        List<SocketAddress> addresses = new ArrayList<>();
+        for (InetAddress address : resolve(host)) {
+          addresses.add(new InetSocketAddress(address, port));
+        }
+        yield addresses;
+      }
+    };
+  }
+
+  /// The resolver has no deadline of its own, so it gets a thread that can be left behind.
+  private InetAddress[] resolve(String host) throws TargetOpenException {
+    FutureTask<InetAddress[]> lookUp = new FutureTask<>(() -> InetAddress.getAllByName(host));
+    Thread.ofPlatform().daemon().name("nbd-resolve").start(lookUp);
+    try {
+      return lookUp.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException e) {
+      throw new TargetOpenException(
+          Reason.TIMED_OUT,
+          "the address of host '" + host + "' was not found within " + Durations.format(timeout),
+          "does name resolution work here?",
+          e);
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof UnknownHostException) {
+        throw new TargetOpenException(
+            Reason.UNREACHABLE,
+            "host '" + host + "' is not known",
+            "check its name, or write its address",
+            e);
+      }
+      throw interrupted(e);
+    } catch (InterruptedException e) {
+      throw interrupted(e);
+    }
+  }
+
+  private TargetOpenException noAnswer(@Nullable Throwable cause) {
+    return new TargetOpenException(
+        Reason.TIMED_OUT, "no answer within " + Durations.format(timeout), REMEDY, cause);
+  }
+
+  private TargetOpenException connectFailure(Throwable cause) {
+    String message = String.valueOf(cause.getMessage());
+    return switch (cause) {
+      case ConnectTimeoutException e -> noAnswer(e);
+      case FileNotFoundException e ->
+          new TargetOpenException(Reason.UNREACHABLE, "there is no such socket", REMEDY, e);
+      case NoRouteToHostException e ->
+          new TargetOpenException(Reason.UNREACHABLE, "there is no route to the host", REMEDY, e);
+      case ConnectException e ->
+          new TargetOpenException(Reason.UNREACHABLE, "connection refused", REMEDY, e);
+      default ->
+          message.contains("Permission denied")
+              ? new TargetOpenException(
+                  Reason.FAILED,
+                  "permission to use the socket is denied",
+                  "run as a user who may use it",
+                  cause)
+              : new TargetOpenException(
+                  Reason.UNREACHABLE, "cannot connect: " + message, REMEDY, cause);
+    };
+  }
+
+  /// What is thrown when waiting itself went wrong.
+  static TargetOpenException interrupted(Exception cause) {
+    if (cause instanceof InterruptedException) {
+      Thread.currentThread().interrupt();
+      return new TargetOpenException(Reason.FAILED, "interrupted while connecting", null, cause);
+    }
+    return new TargetOpenException(Reason.FAILED, "cannot connect: " + cause, null, cause);
+  }
+}

@@ -1,0 +1,209 @@
+package io.ublkbridge.nbd;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetOpenException.Reason;
+import io.ublkbridge.target.TargetUri;
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// An NBD URI taken apart: where the server is, and which of its exports is meant.
+///
+/// Follows the spec's `doc/uri.md`, with libnbd's defaults (host `localhost`, port 10809), but
+/// stricter than libnbd: a query parameter that is not known is an error.
+///
+/// @param exportName decoded; empty for the server's default export
+record NbdUri(NbdEndpoint endpoint, String exportName) {
+  private static final String UNIX_SCHEME = "nbd+unix";
+  private static final String SOCKET = "socket";
+
+  /// Every parameter that some NBD URI may have, for pointing out a misspelt one.
+  private static final List<String> KNOWN_PARAMETERS =
+      List.of(
+          SOCKET,
+          "tls-type",
+          "tls-hostname",
+          "tls-verify-peer",
+          "tls-certificates",
+          "tls-psk-file");
+
+  /// `sun_path` of the kernel's `struct sockaddr_un`, less the final NUL.
+  private static final int SOCKET_PATH_BYTES_MAX = 107;
+
+  static NbdUri parse(TargetUri uri) throws TargetOpenException {
+    String rest = uri.rest();
+    if (!rest.startsWith("//")) {
+      throw invalid(
+          "'" + uri + "' is not an NBD URI",
+          "write nbd://host:port/export or nbd+unix:///export?socket=/path");
+    }
+    if (rest.indexOf('#') >= 0) {
+      throw invalid("an NBD URI has no fragment", "write '#' in an export name as %23");
+    }
+    int query = rest.indexOf('?');
+    String hierarchy = rest.substring(2, query < 0 ? rest.length() : query);
+    int slash = hierarchy.indexOf('/');
+    String authority = slash < 0 ? hierarchy : hierarchy.substring(0, slash);
+    String exportName = slash < 0 ? "" : decode(hierarchy.substring(slash + 1), "export name");
+    checkExportName(exportName);
+    if (authority.indexOf('@') >= 0) {
+      throw invalid(
+          "a user name in the URI means TLS with a pre-shared key, and "
+              + uri.scheme()
+              + ": is plain",
+          "remove the part before '@'");
+    }
+    Map<String, String> parameters = parameters(query < 0 ? "" : rest.substring(query + 1));
+    boolean unix = uri.scheme().equals(UNIX_SCHEME);
+    checkParameters(uri.scheme(), unix, parameters);
+    return new NbdUri(unix ? socket(authority, parameters) : tcp(authority), exportName);
+  }
+
+  private static void checkExportName(String exportName) throws TargetOpenException {
+    if (exportName.indexOf('\0') >= 0) {
+      throw invalid("an export name cannot hold a NUL character", null);
+    }
+    if (exportName.getBytes(UTF_8).length > NbdProtocol.STRING_BYTES_MAX) {
+      throw invalid("the export name is longer than 4096 bytes", null);
+    }
+  }
+
+  private static void checkParameters(String scheme, boolean unix, Map<String, String> parameters)
+      throws TargetOpenException {
+    for (String key : parameters.keySet()) {
+      if (unix && key.equals(SOCKET)) {
+        continue;
+      }
+      if (key.equals(SOCKET)) {
+        throw invalid(
+            "'socket' belongs to nbd+unix:, not to " + scheme + ":",
+            "write nbd+unix:///export?socket=/path");
+      }
+      if (KNOWN_PARAMETERS.contains(key)) {
+        throw invalid("'" + key + "' is about TLS, which " + scheme + ": never uses", "remove it");
+      }
+      String nearest = Spelling.nearest(key, KNOWN_PARAMETERS);
+      throw invalid(
+          "unknown URI parameter '" + ServerText.clean(key) + "'",
+          "did you mean '" + nearest + "'?");
+    }
+  }
+
+  private static NbdEndpoint tcp(String authority) throws TargetOpenException {
+    int portColon;
+    String host;
+    if (authority.startsWith("[")) {
+      int bracket = authority.indexOf(']');
+      if (bracket < 0) {
+        throw invalid("'" + authority + "' has no closing bracket", "write nbd://[::1]:10809/");
+      }
+      host = authority.substring(1, bracket);
+      portColon = bracket + 1;
+      if (portColon < authority.length() && authority.charAt(portColon) != ':') {
+        throw invalid("'" + authority + "' is not an address and a port", null);
+      }
+    } else {
+      int colon = authority.indexOf(':');
+      portColon = colon < 0 ? authority.length() : colon;
+      host = authority.substring(0, portColon);
+      if (authority.indexOf(':', portColon + 1) >= 0) {
+        throw invalid(
+            "'" + authority + "' has more than one colon",
+            "write an IPv6 address in brackets: nbd://[::1]:10809/");
+      }
+    }
+    String port = portColon >= authority.length() ? "" : authority.substring(portColon + 1);
+    String decoded = decode(host, "host");
+    return new NbdEndpoint.Tcp(decoded.isEmpty() ? "localhost" : decoded, port(port));
+  }
+
+  private static int port(String text) throws TargetOpenException {
+    if (text.isEmpty()) {
+      return NbdProtocol.DEFAULT_PORT;
+    }
+    boolean digits = text.length() <= 5 && text.chars().allMatch(c -> c >= '0' && c <= '9');
+    int port = digits ? Integer.parseInt(text) : 0;
+    if (port < 1 || port > 65535) {
+      throw invalid("'" + text + "' is not a port", "a port is a number from 1 to 65535");
+    }
+    return port;
+  }
+
+  private static NbdEndpoint socket(String authority, Map<String, String> parameters)
+      throws TargetOpenException {
+    if (!authority.isEmpty()) {
+      throw invalid(
+          "nbd+unix: takes no host, but the URI names '" + authority + "'",
+          "write three slashes: nbd+unix:///export?socket=/path");
+    }
+    String path = parameters.get(SOCKET);
+    if (path == null || path.isEmpty()) {
+      throw invalid("the URI names no socket", "write nbd+unix:///export?socket=/path");
+    }
+    if (path.indexOf('\0', 1) >= 0) {
+      throw invalid("a socket's path cannot hold a NUL character", null);
+    }
+    if (path.getBytes(UTF_8).length > SOCKET_PATH_BYTES_MAX) {
+      throw invalid(
+          "the socket's path is longer than " + SOCKET_PATH_BYTES_MAX + " bytes",
+          "use a shorter one, or a symbolic link");
+    }
+    return new NbdEndpoint.Unix(path);
+  }
+
+  private static Map<String, String> parameters(String query) throws TargetOpenException {
+    Map<String, String> parameters = new HashMap<>();
+    for (String parameter : query.split(query.indexOf('&') >= 0 ? "&" : ";", -1)) {
+      if (parameter.isEmpty()) {
+        continue;
+      }
+      int equals = parameter.indexOf('=');
+      String key = decode(equals < 0 ? parameter : parameter.substring(0, equals), "parameter");
+      String value = equals < 0 ? "" : decode(parameter.substring(equals + 1), "'" + key + "'");
+      if (parameters.put(key, value) != null) {
+        throw invalid("the URI has '" + key + "' twice", null);
+      }
+    }
+    return parameters;
+  }
+
+  /// Percent-decoding; what comes out must be UTF-8.
+  private static String decode(String text, String what) throws TargetOpenException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream(text.length());
+    int at = 0;
+    while (at < text.length()) {
+      if (text.charAt(at) != '%') {
+        int next = text.indexOf('%', at);
+        int end = next < 0 ? text.length() : next;
+        bytes.writeBytes(text.substring(at, end).getBytes(UTF_8));
+        at = end;
+        continue;
+      }
+      if (at + 3 > text.length()
+          || !HexFormat.isHexDigit(text.charAt(at + 1))
+          || !HexFormat.isHexDigit(text.charAt(at + 2))) {
+        throw invalid(
+            "a '%' in the " + what + " is not followed by two hex digits",
+            "write '%' itself as %25");
+      }
+      bytes.write(HexFormat.fromHexDigits(text, at + 1, at + 3));
+      at += 3;
+    }
+    try {
+      return UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes.toByteArray())).toString();
+    } catch (CharacterCodingException notText) {
+      throw new TargetOpenException(Reason.INVALID, "the " + what + " is not UTF-8", null, notText);
+    }
+  }
+
+  private static TargetOpenException invalid(String message, @Nullable String remedy) {
+    return new TargetOpenException(Reason.INVALID, message, remedy);
+  }
+}

@@ -1,0 +1,255 @@
+package io.ublkbridge.nbd;
+
+import static io.ublkbridge.nbd.NbdProtocol.NBD_FLAG_HAS_FLAGS;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_BLOCK_SIZE;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_DESCRIPTION;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_NAME;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_GO;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_LIST;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_STRUCTURED_REPLY;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_BLOCK_SIZE_REQD;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_POLICY;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_SHUTDOWN;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_TLS_REQD;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_TOO_BIG;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_UNKNOWN;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_UNSUP;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetOpenException.Reason;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/// The conversation about options (spec: "Option haggling"): which option comes next, and what each
+/// reply means. Knows no bytes on the wire and no clock; [HandshakeHandler] does that part.
+///
+/// ```
+/// STRUCTURED_REPLY ─→ LIST (only for the default export, and only if asked) ─→ GO ─→ transmission
+///                                               ERR_UNSUP: EXPORT_NAME ←──────┤
+///                    ERR_UNKNOWN: LIST, to name what there is, then ABORT ←───┘
+/// ```
+///
+/// STARTTLS will come before all of it, and EXTENDED_HEADERS in front of STRUCTURED_REPLY.
+///
+/// Confined to one thread; used for one connection.
+final class OptionHaggling {
+  /// How many exports of a list are kept, and how many replies one option may have: more is a
+  /// server that never ends.
+  private static final int EXPORTS_KEPT_MAX = 64;
+
+  private static final int REPLIES_MAX = 10_000;
+
+  private static final ByteBuffer NO_DATA = ByteBuffer.allocate(0).asReadOnlyBuffer();
+
+  private final String exportName;
+  private final boolean list;
+  private final List<OptionReply.Server> exports = new ArrayList<>();
+
+  private int option;
+  private int replies;
+  private boolean structuredReplies;
+  private OptionReply.@Nullable Export export;
+  private ExportInfo.BlockSizes blockSizes = ExportInfo.BlockSizes.DEFAULT;
+  private String name;
+  private String description = "";
+
+  /// Set while a list is fetched only to make this failure more helpful.
+  private OptionReply.@Nullable Refusal unknownExport;
+
+  /// @param list whether to ask what the server offers, if the default export is wanted
+  OptionHaggling(String exportName, boolean list) {
+    this.exportName = exportName;
+    this.name = exportName;
+    this.list = list && exportName.isEmpty();
+  }
+
+  HaggleStep start() {
+    return send(NBD_OPT_STRUCTURED_REPLY, NO_DATA);
+  }
+
+  /// Takes one reply to the option that was sent last.
+  HaggleStep onReply(OptionReply reply) throws ProtocolViolation {
+    if (++replies > REPLIES_MAX) {
+      throw new ProtocolViolation("never ends its answer to " + NbdProtocol.optionName(option));
+    }
+    return switch (option) {
+      case NBD_OPT_STRUCTURED_REPLY -> onStructuredReply(reply);
+      case NBD_OPT_LIST -> onList(reply);
+      case NBD_OPT_GO -> onGo(reply);
+      default -> throw new IllegalStateException("no reply is due to option " + option);
+    };
+  }
+
+  /// Takes the answer to EXPORT_NAME, which is always a yes.
+  HaggleStep onExportName(long sizeBytes, int flags) throws ProtocolViolation {
+    export = new OptionReply.Export(sizeBytes, flags);
+    return enter();
+  }
+
+  private HaggleStep onStructuredReply(OptionReply reply) throws ProtocolViolation {
+    switch (reply) {
+      case OptionReply.Ack _ -> structuredReplies = true;
+      case OptionReply.Refusal error when isFinal(error) -> {
+        return abort(error);
+      }
+      case OptionReply.Refusal _ -> structuredReplies = false;
+      default -> throw unexpected(reply);
+    }
+    return list ? send(NBD_OPT_LIST, NO_DATA) : go();
+  }
+
+  private HaggleStep onList(OptionReply reply) throws ProtocolViolation {
+    OptionReply.Refusal unknown = unknownExport;
+    return switch (reply) {
+      case OptionReply.Server server -> {
+        if (exports.size() < EXPORTS_KEPT_MAX) {
+          exports.add(server);
+        }
+        yield new HaggleStep.Wait();
+      }
+      case OptionReply.Refusal error when unknown == null && isFinal(error) -> abort(error);
+      case OptionReply.Ack _ -> unknown == null ? go() : abort(unknown);
+      case OptionReply.Refusal _ -> unknown == null ? go() : abort(unknown);
+      default -> throw unexpected(reply);
+    };
+  }
+
+  private HaggleStep onGo(OptionReply reply) throws ProtocolViolation {
+    switch (reply) {
+      case OptionReply.Export info -> export = info;
+      case OptionReply.BlockSize info -> blockSizes = info.sizes();
+      case OptionReply.Name info -> name = info.name();
+      case OptionReply.Description info -> description = info.description();
+      case OptionReply.OtherInfo _ -> {}
+      case OptionReply.Ack _ -> {
+        return enter();
+      }
+      case OptionReply.Refusal error -> {
+        return onGoRefused(error);
+      }
+      case OptionReply.Server _ -> throw unexpected(reply);
+    }
+    return new HaggleStep.Wait();
+  }
+
+  private HaggleStep onGoRefused(OptionReply.Refusal error) {
+    if (error.type() == NBD_REP_ERR_UNSUP) {
+      return new HaggleStep.SendExportName(UTF_8.encode(exportName));
+    }
+    if (error.type() == NBD_REP_ERR_UNKNOWN && !list) {
+      unknownExport = error;
+      return send(NBD_OPT_LIST, NO_DATA);
+    }
+    return abort(error);
+  }
+
+  private HaggleStep go() {
+    byte[] bytes = exportName.getBytes(UTF_8);
+    ByteBuffer data = ByteBuffer.allocate(4 + bytes.length + 2 + 3 * 2);
+    data.putInt(bytes.length).put(bytes);
+    data.putShort((short) 3);
+    // Asking for the block sizes is a promise to obey them.
+    data.putShort((short) NBD_INFO_BLOCK_SIZE);
+    data.putShort((short) NBD_INFO_NAME).putShort((short) NBD_INFO_DESCRIPTION);
+    return send(NBD_OPT_GO, data.flip());
+  }
+
+  private HaggleStep enter() throws ProtocolViolation {
+    OptionReply.Export known = export;
+    if (known == null) {
+      throw new ProtocolViolation("opened the export without telling its size");
+    }
+    if ((known.flags() & NBD_FLAG_HAS_FLAGS) == 0) {
+      throw new ProtocolViolation("sent transmission flags without HAS_FLAGS");
+    }
+    if (!blockSizes.consistent()) {
+      throw new ProtocolViolation(
+          "sent impossible block sizes: minimum "
+              + blockSizes.minimum()
+              + ", preferred "
+              + blockSizes.preferred()
+              + ", maximum "
+              + blockSizes.maximum());
+    }
+    ExportInfo info =
+        new ExportInfo(known.sizeBytes(), known.flags(), blockSizes, structuredReplies);
+    return new HaggleStep.Enter(new Negotiated(info, name, description, exports));
+  }
+
+  private HaggleStep send(int next, ByteBuffer data) {
+    option = next;
+    replies = 0;
+    return new HaggleStep.Send(next, data);
+  }
+
+  private ProtocolViolation unexpected(OptionReply reply) {
+    return new ProtocolViolation(
+        "answered " + NbdProtocol.optionName(option) + " with " + reply.getClass().getSimpleName());
+  }
+
+  /// Whether a refusal of any option means that no other will be granted.
+  private static boolean isFinal(OptionReply.Refusal error) {
+    return error.type() == NBD_REP_ERR_TLS_REQD || error.type() == NBD_REP_ERR_SHUTDOWN;
+  }
+
+  private HaggleStep abort(OptionReply.Refusal error) {
+    return new HaggleStep.Abort(failure(error));
+  }
+
+  private TargetOpenException failure(OptionReply.Refusal error) {
+    String which =
+        exportName.isEmpty()
+            ? "the default export"
+            : "export '" + ServerText.clean(exportName) + "'";
+    String said = error.text().isEmpty() ? "" : ": " + error.text();
+    return switch (error.type()) {
+      case NBD_REP_ERR_TLS_REQD ->
+          new TargetOpenException(
+              Reason.REFUSED,
+              "the server demands TLS" + said,
+              "let the server accept connections without TLS, or tunnel them");
+      case NBD_REP_ERR_UNKNOWN ->
+          new TargetOpenException(
+              Reason.FAILED, "the server does not know " + which + said, exportsRemedy());
+      case NBD_REP_ERR_POLICY ->
+          new TargetOpenException(
+              Reason.REFUSED,
+              "the server does not let this client use " + which + said,
+              "allow this host in the server's configuration");
+      case NBD_REP_ERR_SHUTDOWN ->
+          new TargetOpenException(
+              Reason.UNREACHABLE, "the server is shutting down" + said, "try again later");
+      case NBD_REP_ERR_BLOCK_SIZE_REQD, NBD_REP_ERR_TOO_BIG ->
+          new TargetOpenException(
+              Reason.UNSUPPORTED, "the server does not open " + which + said, null);
+      default ->
+          new TargetOpenException(
+              Reason.FAILED,
+              "the server refused " + which + " (" + errorName(error.type()) + ")" + said,
+              null);
+    };
+  }
+
+  private @Nullable String exportsRemedy() {
+    if (exports.isEmpty()) {
+      return "check the export's name with the server's administrator";
+    }
+    return exports.stream()
+        .map(server -> "'" + ServerText.clean(server.name()) + "'")
+        .limit(10)
+        .collect(Collectors.joining(", ", "the server has: ", exports.size() > 10 ? ", …" : ""));
+  }
+
+  private static String errorName(int type) {
+    return switch (type) {
+      case NbdProtocol.NBD_REP_ERR_UNSUP -> "ERR_UNSUP";
+      case NbdProtocol.NBD_REP_ERR_INVALID -> "ERR_INVALID";
+      case NbdProtocol.NBD_REP_ERR_PLATFORM -> "ERR_PLATFORM";
+      default -> "error " + (type & ~NbdProtocol.NBD_REP_FLAG_ERROR);
+    };
+  }
+}
