@@ -21,14 +21,25 @@ public final class TargetRegistry {
     return new TargetRegistry(ServiceLoader.load(TargetProvider.class));
   }
 
+  /// Says whether a URI is well written, without touching what it names.
+  ///
+  /// @throws TargetOpenException if no provider knows its scheme, or its provider rejects it
+  public void check(TargetUri uri) throws TargetOpenException {
+    providerOf(uri).check(uri);
+  }
+
   /// Opens the target of a URI.
   ///
   /// @throws TargetOpenException if no provider knows its scheme, or its provider cannot open it
   public BlockTarget open(TargetUri uri, OpenContext context) throws TargetOpenException {
+    return providerOf(uri).open(uri, context);
+  }
+
+  private TargetProvider providerOf(TargetUri uri) throws TargetOpenException {
     TreeSet<String> known = new TreeSet<>();
     for (TargetProvider provider : providers) {
       if (provider.schemes().contains(uri.scheme())) {
-        return provider.open(uri, context);
+        return provider;
       }
       known.addAll(provider.schemes());
     }

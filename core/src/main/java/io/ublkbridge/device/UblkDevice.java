@@ -59,7 +59,7 @@ public final class UblkDevice {
   /// is left.
   ///
   /// @param target stays the caller's to close, after [#stop]
-  /// @param failureHandler told on an event loop that a queue cannot go on; must end the process
+  /// @param listener told the id before the disk appears, and that a queue cannot go on
   /// @throws TargetOpenException if a target queue cannot be opened
   /// @throws UblkException if the kernel refuses a step
   public static UblkDevice start(
@@ -67,7 +67,7 @@ public final class UblkDevice {
       DeviceOptions options,
       BlockTarget target,
       QueueLoops loops,
-      Consumer<Throwable> failureHandler)
+      DeviceListener listener)
       throws TargetOpenException {
     BlockTarget stack = TargetStack.of(target, options);
     int cpus = Runtime.getRuntime().availableProcessors();
@@ -78,11 +78,12 @@ public final class UblkDevice {
     int maxIo = Math.min(options.maxIoBytes(), stack.geometry().maxIoBytes());
     DeviceInfo info = add(control, options, queues, maxIo);
     try {
+      listener.added(info.id());
       control.setParams(
           info.id(),
           DeviceParameters.of(stack.geometry(), stack.capabilities(), options, info.maxIoBytes()));
       UblkDevice device = new UblkDevice(control, info, CharDevice.open(info.id(), info.depth()));
-      device.serve(stack, loops, failureHandler);
+      device.serve(stack, loops, listener::failed);
       return device;
     } catch (TargetOpenException | RuntimeException e) {
       deleteAfterFailure(control, info.id(), e);

@@ -31,6 +31,7 @@ public final class Posix {
   static final int MAP_POPULATE = 0x8000;
 
   private static final int PR_SET_IO_FLUSHER = 57;
+  private static final int MNT_DETACH = 2;
 
   private static final StructLayout CAPTURE = Linker.Option.captureStateLayout();
   private static final long ERRNO = CAPTURE.byteOffset(PathElement.groupElement("errno"));
@@ -95,6 +96,19 @@ public final class Posix {
     try {
       MemorySegment captured = CAPTURED.get();
       int result = (int) Prctl.HANDLE.invokeExact(captured, PR_SET_IO_FLUSHER, 1L, 0L, 0L, 0L);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `umount2(2)` with `MNT_DETACH`: takes a mount out of this process's mount namespace; files
+  /// that are open on it stay usable.
+  public static int detachMount(String mountPoint) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment captured = CAPTURED.get();
+      int result =
+          (int) Umount.HANDLE.invokeExact(captured, arena.allocateFrom(mountPoint), MNT_DETACH);
       return result < 0 ? errno(captured) : result;
     } catch (Throwable e) {
       throw impossible(e);
@@ -210,6 +224,10 @@ public final class Posix {
   private static final class Prctl {
     static final MethodHandle HANDLE =
         linkVariadic("prctl", 1, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+  }
+
+  private static final class Umount {
+    static final MethodHandle HANDLE = link("umount2", JAVA_INT, ADDRESS, JAVA_INT);
   }
 
   private static final class Mmap {

@@ -7,6 +7,11 @@ public interface TargetProvider {
   /// The schemes, in lower case and without the colon.
   Set<String> schemes();
 
+  /// Says whether the URI is well written, without touching anything: no connection, no file.
+  ///
+  /// @throws TargetOpenException with [TargetOpenException.Reason#INVALID] if it is not
+  default void check(TargetUri uri) throws TargetOpenException {}
+
   /// Opens a target. May block, within the context's timeout; never called on an event loop.
   ///
   /// @throws TargetOpenException if it cannot be opened; nothing is left behind then
