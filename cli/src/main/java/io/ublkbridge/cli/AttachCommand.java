@@ -1,0 +1,176 @@
+package io.ublkbridge.cli;
+
+import io.ublkbridge.device.DeviceOptions;
+import io.ublkbridge.device.TargetRegistry;
+import io.ublkbridge.target.ByteSize;
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetUri;
+import java.time.Duration;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+@Command(
+    name = "attach",
+    header = "Attach a target as a disk, and print the disk's path once it can be used.",
+    description = {
+      "Attaching what is attached already prints its path. A server process of its own serves the",
+      "disk; its messages are in /var/log/ublk-bridge/N.log.",
+      "",
+      "URI is one of nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, file:PATH,",
+      "memory:SIZE, null:SIZE. Sizes take K, M, G, T (powers of 1024), times take ms, s, m, h."
+    },
+    footer = {
+      "",
+      "Examples:",
+      "  ublk-bridge attach nbd://db1/vol",
+      "  dev=$(ublk-bridge attach nbd://db1:10809/vol --name vol --read-only)",
+      "  ublk-bridge attach memory:1G --id 7"
+    })
+final class AttachCommand implements Verb {
+  private final Console console;
+  private final Host host;
+
+  @Mixin private CommonOptions common = new CommonOptions();
+  @Mixin private TargetOptions targetOptions = new TargetOptions();
+  @Spec private CommandSpec spec = CommandSpec.create();
+
+  @Parameters(paramLabel = "URI", description = "What to attach.")
+  private String uri = "";
+
+  @Option(names = "--name", description = "What to call it. Default: derived from the URI.")
+  private @Nullable String name;
+
+  @Option(
+      names = "--id",
+      paramLabel = "N",
+      description = "The number in /dev/ublkbN. Default: the first free one.")
+  private @Nullable Integer id;
+
+  @Option(names = "--read-only", description = "Refuse writes, whatever the target allows.")
+  private boolean readOnly;
+
+  @Option(
+      names = "--queues",
+      paramLabel = "N",
+      description = "Hardware queues. Default: what suits the target, at most 4.")
+  private @Nullable Integer queues;
+
+  @Option(
+      names = "--depth",
+      paramLabel = "N",
+      description = "Requests under way per queue, 1 to 4096. Default: 128.")
+  private int depth = DeviceOptions.DEFAULT_DEPTH;
+
+  @Option(
+      names = "--max-io",
+      paramLabel = "SIZE",
+      description = "The longest request, 4K to 4M. Default: 512K.")
+  private String maxIo = "512K";
+
+  @Option(
+      names = "--block-size",
+      paramLabel = "SIZE",
+      description =
+          "The disk's logical block, 512 or 4096. Default: 512, or what the target needs.")
+  private String blockSize = "512";
+
+  @Option(
+      names = "--timeout",
+      paramLabel = "TIME",
+      description = "How long attaching may take; then nothing of it is left. Default: 90s.")
+  private String timeout = "90s";
+
+  @Option(
+      names = "--foreground",
+      description = "Serve until interrupted, with the messages on standard error.")
+  private boolean foreground;
+
+  AttachCommand(Console console, Host host) {
+    this.console = console;
+    this.host = host;
+  }
+
+  @Override
+  public CommonOptions common() {
+    return common;
+  }
+
+  @Override
+  public Integer call() throws CommandFailure {
+    AttachRequest request = request();
+    try {
+      TargetRegistry.load().check(TargetUri.parse(uri));
+    } catch (TargetOpenException e) {
+      throw CommandFailure.of(request.what(), e);
+    }
+    Attachment attachment = new Attachment(host, request);
+    console.answer(attachment.attach());
+    if (foreground && attachment.server() != null) {
+      return Foreground.serve(attachment.server());
+    }
+    return ExitCode.DONE.status();
+  }
+
+  private AttachRequest request() {
+    if (name != null && !DeviceName.valid(name)) {
+      throw misused(
+          "--name: '"
+              + name
+              + "' is not a name: up to 63 letters, digits and _ . -, no sign first");
+    }
+    if (queues != null && queues < 1) {
+      throw misused("--queues: a device has at least 1 queue, not " + queues);
+    }
+    if (id != null && id < 0) {
+      throw misused("--id: an id is 0 or more, not " + id);
+    }
+    return new AttachRequest(
+        uri, name, deviceOptions(), targetOptions.byName(), positive(timeout), foreground);
+  }
+
+  private DeviceOptions deviceOptions() {
+    long maxIoBytes = size("--max-io", maxIo);
+    long blockBytes = size("--block-size", blockSize);
+    try {
+      return new DeviceOptions(
+          id == null ? DeviceOptions.ANY_ID : id,
+          queues == null ? 0 : queues,
+          depth,
+          Math.toIntExact(Math.min(maxIoBytes, Integer.MAX_VALUE)),
+          Math.toIntExact(Math.min(blockBytes, Integer.MAX_VALUE)),
+          readOnly);
+    } catch (IllegalArgumentException e) {
+      throw misused(String.valueOf(e.getMessage()));
+    }
+  }
+
+  private long size(String option, String text) {
+    try {
+      return ByteSize.parse(text);
+    } catch (IllegalArgumentException e) {
+      throw misused(option + ": " + e.getMessage());
+    }
+  }
+
+  private Duration positive(String text) {
+    try {
+      Duration duration = Durations.parse(text);
+      if (duration.isPositive()) {
+        return duration;
+      }
+      throw misused("--timeout: must be longer than nothing");
+    } catch (IllegalArgumentException e) {
+      throw misused("--timeout: " + e.getMessage());
+    }
+  }
+
+  private ParameterException misused(String message) {
+    return new ParameterException(spec.commandLine(), message);
+  }
+}

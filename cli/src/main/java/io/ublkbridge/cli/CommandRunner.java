@@ -1,0 +1,73 @@
+package io.ublkbridge.cli;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.ParameterException;
+
+/// Parses a command line, runs its verb, and turns every failure into a message and an exit code.
+final class CommandRunner {
+  static final int HELP_COLUMNS = 100;
+
+  private final Console console;
+  private final Map<String, Supplier<Object>> verbs = new LinkedHashMap<>();
+
+  CommandRunner(Console console, Host host) {
+    this.console = console;
+    verbs.put("attach", () -> new AttachCommand(console, host));
+    verbs.put("detach", () -> new DetachCommand(console, host));
+    verbs.put("list", () -> new ListCommand(console, host));
+    verbs.put("status", () -> new StatusCommand(console, host));
+    verbs.put("info", () -> new InfoCommand(console));
+    verbs.put("doctor", () -> new DoctorCommand(console, host));
+    verbs.put("demo", () -> new DemoCommand(console, host));
+  }
+
+  int run(List<String> arguments) {
+    return commandLine(arguments).execute(arguments.toArray(String[]::new));
+  }
+
+  /// The parser for these arguments. It looks at each verb's class, which takes time, so it is told
+  /// only of the one that is meant, if one is.
+  CommandLine commandLine(List<String> arguments) {
+    CommandLine line = new CommandLine(new UblkBridgeCommand());
+    String first = arguments.isEmpty() ? "" : arguments.getFirst();
+    Supplier<Object> meant = verbs.get(first);
+    if (meant != null) {
+      line.addSubcommand(first, meant.get());
+    } else {
+      verbs.forEach((name, command) -> line.addSubcommand(name, command.get()));
+    }
+    return line.setOut(console.out())
+        .setErr(console.err())
+        .setUsageHelpWidth(HELP_COLUMNS)
+        .setParameterExceptionHandler((e, _) -> misused(e))
+        .setExecutionExceptionHandler((e, command, _) -> failed(e, command));
+  }
+
+  private int misused(ParameterException e) {
+    String command = e.getCommandLine().getCommandSpec().qualifiedName(" ");
+    console.failure(oneLine(e.getMessage()), command + " --help");
+    return ExitCode.USAGE.status();
+  }
+
+  private int failed(Exception e, CommandLine command) {
+    boolean verbose = command.getCommand() instanceof Verb verb && verb.common().verbose();
+    if (e instanceof CommandFailure failure) {
+      console.failure(failure, verbose);
+      return failure.exitCode().status();
+    }
+    CommandFailure unexpected =
+        new CommandFailure(
+            ExitCode.FAILURE, "unexpected: " + e, "--verbose, and report what it shows", e);
+    console.failure(unexpected, verbose);
+    return unexpected.exitCode().status();
+  }
+
+  private static String oneLine(@Nullable String message) {
+    return String.valueOf(message).replaceAll("\\s*\\R\\s*", " ");
+  }
+}

@@ -1,0 +1,114 @@
+package io.ublkbridge.cli;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.Channels;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// `/run/ublk-bridge/N.sock`: where a server is asked for its status or to stop. A request is one
+/// line of JSON, `{"do":"status"}`, and so is the answer.
+///
+/// Runs on threads of its own, never on an event loop; those who may connect are root.
+final class ControlSocket implements AutoCloseable {
+  private static final Logger log = LoggerFactory.getLogger(ControlSocket.class);
+
+  static final String STATUS = "status";
+  static final String STOP = "stop";
+
+  private final Path path;
+  private final ServerSocketChannel server;
+  private final Supplier<Map<String, Object>> status;
+  private final Runnable stop;
+
+  private ControlSocket(
+      Path path, ServerSocketChannel server, Supplier<Map<String, Object>> status, Runnable stop) {
+    this.path = path;
+    this.server = server;
+    this.status = status;
+    this.stop = stop;
+  }
+
+  static ControlSocket open(Path path, Supplier<Map<String, Object>> status, Runnable stop)
+      throws IOException {
+    Files.deleteIfExists(path);
+    ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+    try {
+      server.bind(UnixDomainSocketAddress.of(path));
+      Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-------"));
+    } catch (IOException e) {
+      server.close();
+      throw e;
+    }
+    ControlSocket socket = new ControlSocket(path, server, status, stop);
+    Thread.ofPlatform().daemon().name("control-socket").start(socket::accept);
+    return socket;
+  }
+
+  private void accept() {
+    while (server.isOpen()) {
+      try {
+        SocketChannel client = server.accept();
+        Thread.ofPlatform().daemon().name("control-client").start(() -> serve(client));
+      } catch (IOException e) {
+        if (server.isOpen()) {
+          log.error("{} takes no more requests", path, e);
+        }
+        return;
+      }
+    }
+  }
+
+  private void serve(SocketChannel client) {
+    try (client;
+        BufferedReader requests =
+            new BufferedReader(Channels.newReader(client, StandardCharsets.UTF_8))) {
+      for (String line = requests.readLine(); line != null; line = requests.readLine()) {
+        String answer = Json.write(answer(line)) + "\n";
+        client.write(StandardCharsets.UTF_8.encode(answer));
+      }
+    } catch (IOException e) {
+      log.debug("a client of {} went away", path, e);
+    }
+  }
+
+  private Map<String, Object> answer(String line) {
+    Map<String, Object> answer = new LinkedHashMap<>();
+    answer.put("version", DeviceRecord.VERSION);
+    try {
+      String verb = JsonObject.parse(line).text("do");
+      switch (verb) {
+        case STATUS -> answer.putAll(status.get());
+        case STOP -> {
+          stop.run();
+          answer.put("stopping", true);
+        }
+        default -> answer.put("error", "cannot do '" + verb + "'");
+      }
+    } catch (IOException | RuntimeException e) {
+      answer.put("error", String.valueOf(e.getMessage()));
+    }
+    return answer;
+  }
+
+  @Override
+  public void close() {
+    try {
+      server.close();
+      Files.deleteIfExists(path);
+    } catch (IOException e) {
+      log.warn("cannot close {}", path, e);
+    }
+  }
+}

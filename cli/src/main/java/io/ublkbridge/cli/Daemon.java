@@ -1,0 +1,181 @@
+package io.ublkbridge.cli;
+
+import io.ublkbridge.device.DeviceListener;
+import io.ublkbridge.device.QueueLoops;
+import io.ublkbridge.device.TargetRegistry;
+import io.ublkbridge.device.UblkDevice;
+import io.ublkbridge.kernel.ControlDevice;
+import io.ublkbridge.kernel.UblkException;
+import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.OpenContext;
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetUri;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// The process that serves one device, from opening its target to deleting the device.
+///
+/// Everything here runs on the main thread, except the stop, which runs on a shutdown hook: a
+/// signal and a request through the control socket take the same way.
+final class Daemon {
+  private static final Logger log = LoggerFactory.getLogger(Daemon.class);
+
+  /// How long requests in flight may take when the device is stopped.
+  private static final Duration STOP_DEADLINE = Duration.ofMinutes(5);
+
+  private static final int STATUS_QUEUE_FAILED = 70;
+
+  private final ServerRequest request;
+  private final ReportPipe reports;
+  private final DeviceFiles files;
+  private final CountDownLatch stopAsked = new CountDownLatch(1);
+  private @Nullable QueueLoops loops;
+  private @Nullable BlockTarget target;
+  private @Nullable ControlDevice control;
+  private @Nullable ControlSocket socket;
+  private volatile @Nullable UblkDevice device;
+
+  private Daemon(ServerRequest request, ReportPipe reports, DeviceFiles files) {
+    this.request = request;
+    this.reports = reports;
+    this.files = files;
+  }
+
+  /// Serves until told to stop.
+  ///
+  /// @param argument a [ServerRequest]
+  static void run(String argument, Host host) throws IOException {
+    ServerRequest request = ServerRequest.ofJson(argument);
+    try (ReportPipe reports = ReportPipe.open()) {
+      Daemon daemon = new Daemon(request, reports, new DeviceFiles(host, request));
+      Runtime.getRuntime().addShutdownHook(new Thread(daemon::end, "stop"));
+      try {
+        daemon.start();
+      } catch (CommandFailure failure) {
+        log.error("{}", failure.message(), failure);
+        daemon.abandon();
+        reports.send(new ServerReport.Failed(failure));
+        Runtime.getRuntime().halt(failure.exitCode().status());
+      }
+      daemon.awaitStop();
+    }
+    System.exit(0);
+  }
+
+  private void start() throws CommandFailure {
+    String what = "cannot attach " + request.source();
+    try {
+      log.info("attaching {} as {}", request.source(), request.name());
+      int cpus = Runtime.getRuntime().availableProcessors();
+      QueueLoops loops = new QueueLoops(request.device().loops(cpus), request.device().depth());
+      this.loops = loops;
+      BlockTarget target = openTarget(loops);
+      this.target = target;
+      ControlDevice control = ControlDevice.open();
+      this.control = control;
+      UblkDevice device =
+          UblkDevice.start(control, request.device(), target, loops, new Listener());
+      this.device = device;
+      ServedDevice served = new ServedDevice(device, target, files.live(device, target));
+      socket = ControlSocket.open(files.socket(), served::status, stopAsked::countDown);
+      MountNamespace.keepOnlyNeeded(request.mountNamespace());
+      log.info("serving {} ({}), {}", device.path(), request.source(), device.info());
+      reports.send(new ServerReport.Ready(device.id()));
+    } catch (TargetOpenException e) {
+      throw CommandFailure.of(what, e);
+    } catch (UblkException e) {
+      throw CommandFailure.of(what, e);
+    } catch (NameTakenException e) {
+      throw new CommandFailure(ExitCode.TAKEN, what + ": " + e.getMessage(), e.remedy(), e);
+    } catch (IOException | RuntimeException e) {
+      throw new CommandFailure(ExitCode.FAILURE, what + ": " + e, "attach with --verbose", e);
+    }
+  }
+
+  private BlockTarget openTarget(QueueLoops loops) throws TargetOpenException {
+    OpenContext context =
+        new OpenContext(
+            loops.loop(0),
+            request.device().readOnly(),
+            request.openTimeout(),
+            request.targetOptions());
+    return TargetRegistry.load().open(TargetUri.parse(request.source()), context);
+  }
+
+  /// After a failed start: nothing but the log stays.
+  private void abandon() {
+    UblkDevice device = this.device;
+    if (device != null) {
+      try {
+        device.stop(STOP_DEADLINE);
+      } catch (RuntimeException e) {
+        log.error("{} did not stop cleanly", device.path(), e);
+      }
+    }
+    release();
+  }
+
+  private void awaitStop() {
+    try {
+      stopAsked.await();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  /// The shutdown hook.
+  private void end() {
+    UblkDevice device = this.device;
+    if (device == null) {
+      // Ended while starting: whoever started this process knows the id and deletes the device.
+      return;
+    }
+    int status = ExitCode.FAILURE.status();
+    try {
+      log.info("stopping {}", device.path());
+      device.stop(STOP_DEADLINE);
+      release();
+      log.info("stopped");
+      status = 0;
+    } catch (RuntimeException e) {
+      log.error("{} did not stop cleanly", device.path(), e);
+    }
+    // Not left to the exit: it would report the signal although the stop was clean.
+    Runtime.getRuntime().halt(status);
+  }
+
+  /// Gives back what is left once there is no device any more.
+  private void release() {
+    if (socket != null) {
+      socket.close();
+    }
+    if (target != null) {
+      target.close();
+    }
+    if (loops != null) {
+      loops.close();
+    }
+    if (control != null) {
+      control.close();
+    }
+    files.remove();
+  }
+
+  private final class Listener implements DeviceListener {
+    @Override
+    public void added(int id) {
+      reports.send(new ServerReport.Added(id));
+      files.added(id);
+    }
+
+    @Override
+    public void failed(Throwable reason) {
+      log.error("a queue cannot go on; this server ends now", reason);
+      Runtime.getRuntime().halt(STATUS_QUEUE_FAILED);
+    }
+  }
+}

@@ -1,0 +1,128 @@
+package io.ublkbridge.cli;
+
+import io.ublkbridge.kernel.Deadline;
+import io.ublkbridge.kernel.Posix;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/// A server process as the one who started it sees it. Any thread may call.
+final class DaemonProcess {
+  /// Set by `bin/ublk-bridge`: the directory that holds `bin` and `lib`.
+  static final String HOME_PROPERTY = "ublkbridge.home";
+
+  private final Process process;
+  private final BlockingQueue<ServerReport> reports = new LinkedBlockingQueue<>();
+
+  private DaemonProcess(Process process) {
+    this.process = process;
+  }
+
+  /// Starts a server in a session and a mount namespace of its own.
+  ///
+  /// @param log takes all that it says; null lets it speak through this process
+  static DaemonProcess start(ServerRequest request, @Nullable Path log) throws IOException {
+    String home = System.getProperty(HOME_PROPERTY);
+    if (home == null) {
+      throw new IOException("not started by bin/ublk-bridge: " + HOME_PROPERTY + " is not set");
+    }
+    ProcessBuilder builder = new ProcessBuilder(command(home, request));
+    builder.environment().put("UBLK_BRIDGE_JAVA", System.getProperty("java.home"));
+    builder.redirectInput(Path.of("/dev/null").toFile());
+    builder.redirectError(
+        log == null
+            ? ProcessBuilder.Redirect.INHERIT
+            : ProcessBuilder.Redirect.appendTo(log.toFile()));
+    DaemonProcess daemon = new DaemonProcess(startAsIoFlusher(builder));
+    Thread.ofPlatform().daemon().name("reports").start(daemon::readReports);
+    return daemon;
+  }
+
+  private static List<String> command(String home, ServerRequest request) {
+    List<String> command = new ArrayList<>(List.of("setsid"));
+    command.addAll(List.of("unshare", "--mount", "--propagation", "slave", "--"));
+    command.addAll(List.of(home + "/bin/ublk-bridge", Main.SERVE, request.toJson()));
+    return command;
+  }
+
+  /// Starts the process from a thread that is an I/O flusher, which every thread of the server then
+  /// is from its first moment on, the collector's and the compiler's too. This process must not be
+  /// one for longer than that.
+  private static Process startAsIoFlusher(ProcessBuilder builder) throws IOException {
+    CompletableFuture<Process> started = new CompletableFuture<>();
+    Thread.ofPlatform()
+        .daemon()
+        .name("spawn")
+        .start(() -> {
+          try {
+            Posix.setIoFlusher();
+            started.complete(builder.start());
+          } catch (IOException | RuntimeException | Error e) {
+            started.completeExceptionally(e);
+          }
+        });
+    try {
+      return started.get();
+    } catch (ExecutionException e) {
+      throw new IOException("cannot start the server: " + Causes.message(e), e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException("interrupted", e);
+    }
+  }
+
+  private void readReports() {
+    try (BufferedReader lines =
+        new BufferedReader(
+            new java.io.InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        reports.add(ServerReport.ofJson(line));
+      }
+    } catch (IOException broken) {
+      // As good as its end.
+    }
+    reports.add(new ServerReport.Died());
+  }
+
+  /// The next report, or null if there is none before the deadline. A server that has sent its last
+  /// report or ended has [ServerReport.Died].
+  @Nullable ServerReport next(Deadline deadline) {
+    try {
+      return reports.poll(deadline.remaining().toMillis(), TimeUnit.MILLISECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return null;
+    }
+  }
+
+  /// Asks the server to stop cleanly, as a signal does.
+  void terminate() {
+    process.destroy();
+  }
+
+  /// Ends the server at once; the kernel then takes the disk away.
+  void kill() {
+    process.destroyForcibly();
+    try {
+      process.waitFor(20, TimeUnit.SECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  /// Waits until the server has ended.
+  ///
+  /// @return its exit status
+  int await() {
+    return process.onExit().join().exitValue();
+  }
+}

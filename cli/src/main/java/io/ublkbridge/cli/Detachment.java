@@ -1,0 +1,149 @@
+package io.ublkbridge.cli;
+
+import io.ublkbridge.cli.DeviceRegistry.Health;
+import io.ublkbridge.kernel.Deadline;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/// Takes one device away: makes sure that nobody uses it, flushes it, asks its server to stop, and
+/// waits until disk, server and files are gone.
+final class Detachment {
+  private static final Duration FLUSH_DEADLINE = Duration.ofMinutes(10);
+  private static final Duration STOP_DEADLINE = Duration.ofMinutes(6);
+  private static final Duration FORCED_STOP_DEADLINE = Duration.ofSeconds(15);
+  private static final Duration PASSING_USE_DEADLINE = Duration.ofSeconds(5);
+
+  private final Host host;
+  private final DeviceRecord record;
+  private final boolean force;
+  private final DeviceRegistry registry;
+
+  Detachment(Host host, DeviceRecord record, boolean force) {
+    this.host = host;
+    this.record = record;
+    this.force = force;
+    this.registry = new DeviceRegistry(host);
+  }
+
+  void detach() throws CommandFailure {
+    if (registry.health(record) == Health.DEAD) {
+      clearWreck();
+      return;
+    }
+    if (!force) {
+      requireUnused();
+      flush();
+      requireUnused();
+    }
+    if (!stopServer(force ? FORCED_STOP_DEADLINE : STOP_DEADLINE)) {
+      if (!force) {
+        throw failure(
+            ExitCode.TIMED_OUT,
+            "its server does not stop (process " + record.server().pid() + ")",
+            "look into " + record.log() + ", or detach --force, which may lose data");
+      }
+      killServer();
+      clearWreck();
+    }
+  }
+
+  private void requireUnused() throws CommandFailure {
+    DeviceUsers users = new DeviceUsers(host);
+    Optional<DeviceUse> use = users.first(record.id());
+    if (use.isPresent() && use.get().passing()) {
+      Deadline deadline = Deadline.after(PASSING_USE_DEADLINE);
+      new Udev(host).settle(deadline.remaining());
+      do {
+        use = users.first(record.id());
+      } while (use.isPresent() && use.get().passing() && deadline.pause());
+    }
+    if (use.isPresent()) {
+      throw failure(ExitCode.BUSY, use.get().text(), use.get().remedy() + ", then detach again");
+    }
+  }
+
+  /// Stopping flushes too, but nobody would hear of an error there.
+  private void flush() throws CommandFailure {
+    CompletableFuture<Boolean> flushed = new CompletableFuture<>();
+    Thread.ofPlatform()
+        .daemon()
+        .name("flush")
+        .start(() -> {
+          try (FileChannel disk =
+              FileChannel.open(host.disk(record.id()), StandardOpenOption.READ)) {
+            disk.force(true);
+            flushed.complete(true);
+          } catch (IOException | RuntimeException e) {
+            flushed.completeExceptionally(e);
+          }
+        });
+    try {
+      flushed.get(FLUSH_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException e) {
+      throw failure(
+          ExitCode.TIMED_OUT,
+          "its data was not written back within " + Durations.format(FLUSH_DEADLINE),
+          "detach again to wait longer, or detach --force, which loses data");
+    } catch (ExecutionException e) {
+      throw failure(
+          ExitCode.FAILURE,
+          "its data cannot be written back: " + Causes.message(e),
+          "look into " + record.log() + ", or detach --force, which loses data");
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw failure(ExitCode.FAILURE, "interrupted", "detach again");
+    }
+  }
+
+  /// Whether all of it is gone before the deadline.
+  private boolean stopServer(Duration patience) {
+    try {
+      new ServerConnection(registry.socket(record.id())).stop();
+    } catch (IOException cannotBeAsked) {
+      // A signal is heard by a server whose socket is gone; one that hangs will not end by either.
+      ProcessHandle.of(record.server().pid())
+          .filter(process -> registry.serverAlive(record))
+          .ifPresent(ProcessHandle::destroy);
+    }
+    Deadline deadline = Deadline.after(patience);
+    while (registry.serverAlive(record)) {
+      if (!deadline.pause()) {
+        return false;
+      }
+    }
+    boolean nothingLeft =
+        !Files.exists(host.disk(record.id())) && !Files.exists(registry.stateFile(record.id()));
+    return nothingLeft || new Wreck(host, registry).clear(record.id());
+  }
+
+  private void killServer() {
+    ProcessHandle.of(record.server().pid())
+        .filter(process -> registry.serverAlive(record))
+        .ifPresent(ProcessHandle::destroyForcibly);
+    Deadline deadline = Deadline.after(FORCED_STOP_DEADLINE);
+    while (registry.serverAlive(record) && deadline.pause()) {
+      // The kernel lets go of the device when the process has ended.
+    }
+  }
+
+  private void clearWreck() throws CommandFailure {
+    if (!new Wreck(host, registry).clear(record.id())) {
+      throw failure(
+          ExitCode.FAILURE,
+          "its server is gone and the kernel does not give it up",
+          "look into the kernel's log (dmesg)");
+    }
+  }
+
+  private CommandFailure failure(ExitCode exitCode, String reason, String remedy) {
+    return new CommandFailure(exitCode, "cannot detach " + record.name() + ": " + reason, remedy);
+  }
+}

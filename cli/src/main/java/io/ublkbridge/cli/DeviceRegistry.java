@@ -1,0 +1,137 @@
+package io.ublkbridge.cli;
+
+import static java.nio.file.StandardCopyOption.ATOMIC_MOVE;
+
+import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/// The devices of this machine that ublk-bridge made, as their state files tell.
+///
+/// Each server owns its device's files and takes them away when it ends; those of a server that
+/// died are cleaned up by whoever finds it dead.
+final class DeviceRegistry {
+  /// What is the matter with a device, told from the outside.
+  enum Health {
+    /// The server is about to start or to stop it.
+    CHANGING,
+    LIVE,
+    /// Its server is gone.
+    DEAD;
+
+    String word() {
+      return name().toLowerCase(java.util.Locale.ROOT);
+    }
+  }
+
+  private static final Pattern STATE_FILE = Pattern.compile("(\\d{1,7})\\.json");
+  private static final Pattern DEVICE = Pattern.compile("(?:(?:/dev/)?ublkb)?(\\d{1,7})");
+
+  private final Host host;
+  private final ProcessTable processes;
+
+  DeviceRegistry(Host host) {
+    this.host = host;
+    this.processes = new ProcessTable(host.proc());
+  }
+
+  /// Every device, by id. A file that cannot be read as a state file is skipped: it is either being
+  /// removed at this moment or not ours.
+  List<DeviceRecord> all() {
+    List<DeviceRecord> records = new ArrayList<>();
+    try (DirectoryStream<Path> files = Files.newDirectoryStream(host.run(), "*.json")) {
+      for (Path file : files) {
+        if (STATE_FILE.matcher(file.getFileName().toString()).matches()) {
+          read(file).ifPresent(records::add);
+        }
+      }
+    } catch (NoSuchFileException | NotDirectoryException none) {
+      return List.of();
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+    records.sort(Comparator.comparingInt(DeviceRecord::id));
+    return records;
+  }
+
+  /// The device with this name, else the one that `/dev/ublkbN`, `ublkbN` or `N` means.
+  Optional<DeviceRecord> find(String nameOrDevice) {
+    Optional<DeviceRecord> named = named(nameOrDevice);
+    if (named.isPresent()) {
+      return named;
+    }
+    Matcher device = DEVICE.matcher(nameOrDevice);
+    return device.matches() ? byId(Integer.parseInt(device.group(1))) : Optional.empty();
+  }
+
+  /// The device with this name; a living one before one whose server is gone.
+  Optional<DeviceRecord> named(String name) {
+    return all().stream()
+        .filter(record -> record.name().equals(name))
+        .min(Comparator.comparing(this::health));
+  }
+
+  Optional<DeviceRecord> byId(int id) {
+    return read(stateFile(id));
+  }
+
+  Health health(DeviceRecord record) {
+    if (!processes.alive(record.server())) {
+      return Health.DEAD;
+    }
+    boolean live = record.disk() != null && Files.exists(host.sysBlock(record.id()));
+    return live ? Health.LIVE : Health.CHANGING;
+  }
+
+  boolean serverAlive(DeviceRecord record) {
+    return processes.alive(record.server());
+  }
+
+  /// Writes the state file so that a reader sees the old or the new one, never a part.
+  void write(DeviceRecord record) throws IOException {
+    Files.createDirectories(host.run());
+    Path draft = host.run().resolve(record.id() + ".json.new");
+    Files.writeString(draft, record.toJson() + "\n");
+    Files.move(draft, stateFile(record.id()), ATOMIC_MOVE);
+  }
+
+  /// Removes what is left of a device's files, if they are this record's.
+  void remove(DeviceRecord record) throws IOException {
+    Optional<DeviceRecord> present = byId(record.id());
+    if (present.isPresent() && !present.get().server().equals(record.server())) {
+      return;
+    }
+    Files.deleteIfExists(socket(record.id()));
+    Files.deleteIfExists(host.run().resolve(record.id() + ".json.new"));
+    Files.deleteIfExists(stateFile(record.id()));
+  }
+
+  Path stateFile(int id) {
+    return host.run().resolve(id + ".json");
+  }
+
+  Path socket(int id) {
+    return host.run().resolve(id + ".sock");
+  }
+
+  Path log(int id) {
+    return host.logs().resolve(id + ".log");
+  }
+
+  private static Optional<DeviceRecord> read(Path file) {
+    try {
+      return Optional.of(DeviceRecord.ofJson(Files.readString(file)));
+    } catch (IOException gone) {
+      return Optional.empty();
+    }
+  }
+}

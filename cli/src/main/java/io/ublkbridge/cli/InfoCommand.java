@@ -1,0 +1,52 @@
+package io.ublkbridge.cli;
+
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+@Command(
+    name = "info",
+    header = "Show what a target offers, without attaching it.",
+    description = "Needs neither ublk nor root.",
+    footer = {"", "Example:", "  ublk-bridge info nbd://db1/vol"})
+final class InfoCommand implements Verb {
+  private static final Duration TIMEOUT = Duration.ofSeconds(30);
+
+  private final Console console;
+
+  @Mixin private CommonOptions common = new CommonOptions();
+  @Mixin private TargetOptions targetOptions = new TargetOptions();
+
+  @Option(names = "--json", description = "Print JSON.")
+  private boolean json;
+
+  @Parameters(paramLabel = "URI", description = "Such as nbd://host/export.")
+  private String uri = "";
+
+  InfoCommand(Console console) {
+    this.console = console;
+  }
+
+  @Override
+  public CommonOptions common() {
+    return common;
+  }
+
+  @Override
+  public Integer call() throws CommandFailure {
+    Map<String, Object> info = new TargetInfo(uri, targetOptions.byName(), TIMEOUT).read();
+    if (json) {
+      Map<String, Object> answer = new LinkedHashMap<>();
+      answer.put("version", DeviceRecord.VERSION);
+      answer.putAll(info);
+      console.answer(Json.write(answer));
+    } else {
+      FieldText.lines(info).forEach(console::answer);
+    }
+    return ExitCode.DONE.status();
+  }
+}

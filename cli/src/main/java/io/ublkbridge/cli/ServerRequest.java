@@ -1,0 +1,63 @@
+package io.ublkbridge.cli;
+
+import io.ublkbridge.device.DeviceOptions;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// What a server process is told to do: its only argument, as JSON. Everybody sees it in process
+/// lists, so it holds no secret.
+///
+/// @param source the target's URI
+/// @param targetOptions the options that belong to the target, by long name without dashes
+/// @param openTimeout how long opening the target may take
+/// @param log the file that its messages go to until the id is known, or null for none
+/// @param mountNamespace that of the one who asks; the server has another, if it may
+record ServerRequest(
+    String source,
+    String name,
+    DeviceOptions device,
+    Map<String, String> targetOptions,
+    Duration openTimeout,
+    @Nullable String log,
+    String mountNamespace) {
+
+  String toJson() {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    fields.put("source", source);
+    fields.put("name", name);
+    fields.put("id", device.id());
+    fields.put("queues", device.queues());
+    fields.put("depth", device.depth());
+    fields.put("maxIo", device.maxIoBytes());
+    fields.put("blockSize", device.blockBytes());
+    fields.put("readOnly", device.readOnly());
+    fields.put("options", targetOptions);
+    fields.put("openTimeoutMillis", openTimeout.toMillis());
+    if (log != null) {
+      fields.put("log", log);
+    }
+    fields.put("mountNamespace", mountNamespace);
+    return Json.write(fields);
+  }
+
+  static ServerRequest ofJson(String text) throws IOException {
+    JsonObject fields = JsonObject.parse(text);
+    return new ServerRequest(
+        fields.text("source"),
+        fields.text("name"),
+        new DeviceOptions(
+            fields.integer("id"),
+            fields.integer("queues"),
+            fields.integer("depth"),
+            fields.integer("maxIo"),
+            fields.integer("blockSize"),
+            fields.truth("readOnly")),
+        fields.texts("options"),
+        Duration.ofMillis(fields.number("openTimeoutMillis")),
+        fields.textOrNull("log"),
+        fields.text("mountNamespace"));
+  }
+}

@@ -1,0 +1,39 @@
+package io.ublkbridge.cli;
+
+import io.ublkbridge.device.QueueLoops;
+import io.ublkbridge.device.TargetRegistry;
+import io.ublkbridge.kernel.UblkException;
+import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.OpenContext;
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetUri;
+import java.time.Duration;
+import java.util.Map;
+
+/// Opens a target only to see what it offers; needs no ublk.
+record TargetInfo(String source, Map<String, String> options, Duration timeout) {
+  private static final int DEPTH = 16;
+
+  Map<String, Object> read() throws CommandFailure {
+    String what = "cannot open " + source;
+    try {
+      TargetRegistry registry = TargetRegistry.load();
+      TargetUri uri = TargetUri.parse(source);
+      registry.check(uri);
+      try (QueueLoops loops = new QueueLoops(1, DEPTH)) {
+        OpenContext context = new OpenContext(loops.loop(0), false, timeout, options);
+        BlockTarget target = registry.open(uri, context);
+        try {
+          return TargetDescription.of(source, target);
+        } finally {
+          target.close();
+        }
+      }
+    } catch (TargetOpenException e) {
+      throw CommandFailure.of(what, e);
+    } catch (UblkException e) {
+      throw new CommandFailure(
+          ExitCode.HOST_CANNOT, what + ": " + e.getMessage(), "ublk-bridge doctor", e);
+    }
+  }
+}
