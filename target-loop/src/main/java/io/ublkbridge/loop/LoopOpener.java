@@ -62,7 +62,7 @@ final class LoopOpener {
     int access = readOnly ? Posix.O_RDONLY : Posix.O_RDWR;
     int fd = Posix.open(path.toString(), access | exclusive | Posix.O_CLOEXEC);
     if (!readOnly && (fd == -Errno.EACCES || fd == -Errno.EPERM || fd == -EROFS)) {
-      String refusal = Errno.describe(-fd);
+      String refusal = fd == -EROFS ? "EROFS (read-only file system)" : Errno.describe(-fd);
       readOnly = true;
       fd = Posix.open(path.toString(), Posix.O_RDONLY | Posix.O_CLOEXEC);
       if (fd >= 0) {
