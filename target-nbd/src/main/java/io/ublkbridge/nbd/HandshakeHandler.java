@@ -54,6 +54,7 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
   private final OptionHaggling haggling;
   private final ReceiveBuffer receiveBuffer;
   private final Promise<NbdConnection> result;
+  private long deadlineNanos;
   private Duration timeout = Duration.ZERO;
 
   private @Nullable ByteBuf received;
@@ -80,18 +81,25 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
     this.result = result;
   }
 
-  /// @param limit how long everything may take, from when this joins a pipeline
-  HandshakeHandler within(Duration limit) {
-    timeout = limit;
+  /// Sets the deadline.
+  ///
+  /// @param limit from when this joins a pipeline to the end of the handshake
+  /// @param told what the person is told of it, who allowed some time for resolving too
+  HandshakeHandler within(Duration limit, Duration told) {
+    deadlineNanos = limit.toNanos();
+    timeout = told;
     return this;
   }
 
   @Override
   public void handlerAdded(ChannelHandlerContext context) {
     deadline =
-        context
-            .executor()
-            .schedule(() -> onDeadline(context), timeout.toNanos(), TimeUnit.NANOSECONDS);
+        context.executor().schedule(() -> onDeadline(context), deadlineNanos, TimeUnit.NANOSECONDS);
+  }
+
+  @Override
+  public void channelActive(ChannelHandlerContext context) {
+    HangupWatch.start(context.channel(), receiveBuffer);
   }
 
   @Override
@@ -130,8 +138,10 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
       case OPTION_REPLY -> readOptionReply(context, buffer);
       case EXPORT_NAME_REPLY -> readExportNameReply(context, buffer);
       case ABORTING -> {
-        // Whatever it is, it is an answer to ABORT: the server is done with this connection.
-        fail(context, failure == null ? closed(null) : failure);
+        if (buffer.isReadable()) {
+          // Whatever it is, it is an answer to ABORT: the server is done with this connection.
+          fail(context, failure == null ? closed(null) : failure);
+        }
         yield false;
       }
       case DONE -> false;

@@ -5,6 +5,7 @@ import static io.ublkbridge.nbd.NbdProtocol.NBD_CMD_WRITE;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelException;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
@@ -192,15 +193,24 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     loss = why;
     decoder.stop();
     encoder.close();
-    if (channel instanceof SocketChannel && !disconnecting) {
-      channel.config().setOption(ChannelOption.SO_LINGER, 0);
-    }
-    channel.close();
+    reset();
     PendingCommand command = commands.any();
     while (command != null) {
       commands.end(command).fail(IoError.UNREACHABLE, why);
       command = commands.any();
     }
+  }
+
+  /// Closes in a way that makes the server drop what it has not read yet.
+  private void reset() {
+    if (channel instanceof SocketChannel && channel.isOpen() && !disconnecting) {
+      try {
+        channel.config().setOption(ChannelOption.SO_LINGER, 0);
+      } catch (ChannelException alreadyClosed) {
+        LOG.debug("cannot reset the connection to {}", server, alreadyClosed);
+      }
+    }
+    channel.close();
   }
 
   /// Takes leave of the server and waits until the channel is closed, for a few seconds at most.

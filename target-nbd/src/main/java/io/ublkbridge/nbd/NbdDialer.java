@@ -82,7 +82,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
             .option(ChannelOption.RECVBUF_ALLOCATOR, receiveBuffer)
             .handler(
                 new HandshakeHandler(uri.endpoint().toString(), haggling, receiveBuffer, handshake)
-                    .within(limit));
+                    .within(limit, timeout));
     if (!unix) {
       bootstrap.option(ChannelOption.TCP_NODELAY, true).option(ChannelOption.SO_KEEPALIVE, true);
     }

@@ -11,7 +11,6 @@ import static io.ublkbridge.nbd.NbdProtocol.NBD_FLAG_SEND_FLUSH;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_FLAG_SEND_FUA;
 
 import io.netty.channel.IoEventLoop;
-import io.netty.util.concurrent.GlobalEventExecutor;
 import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
@@ -40,7 +39,6 @@ final class NbdQueue implements TargetQueue {
   private static final int TICKS_PER_DEADLINE = 8;
 
   private final NbdConnection[] connections;
-  private final IoEventLoop eventLoop;
   private final Geometry geometry;
   private final Capabilities capabilities;
   private final boolean serverFlushes;
@@ -57,7 +55,6 @@ final class NbdQueue implements TargetQueue {
       List<NbdConnection> connections, IoEventLoop eventLoop, Geometry geometry, Duration deadline)
       throws TargetOpenException {
     this.connections = connections.toArray(NbdConnection[]::new);
-    this.eventLoop = eventLoop;
     this.geometry = geometry;
     ExportInfo info = connections.getFirst().negotiated().info();
     this.capabilities = info.capabilities(1);
@@ -69,11 +66,9 @@ final class NbdQueue implements TargetQueue {
     } catch (InterruptedException | ExecutionException e) {
       throw NbdDialer.interrupted(e);
     }
-    // A timer on the loop itself would make each of its waits dearer.
     long period = Math.max(1, deadline.toNanos() / TICKS_PER_DEADLINE);
     this.deadlineWatch =
-        GlobalEventExecutor.INSTANCE.scheduleAtFixedRate(
-            this::tickOnLoop, period, period, TimeUnit.NANOSECONDS);
+        eventLoop.scheduleAtFixedRate(this::tick, period, period, TimeUnit.NANOSECONDS);
   }
 
   private void adopt() {
@@ -180,13 +175,9 @@ final class NbdQueue implements TargetQueue {
     }
   }
 
-  private void tickOnLoop() {
-    if (!eventLoop.isShuttingDown()) {
-      eventLoop.execute(() -> {
-        for (NbdConnection connection : connections) {
-          connection.tick(TICKS_PER_DEADLINE);
-        }
-      });
+  private void tick() {
+    for (NbdConnection connection : connections) {
+      connection.tick(TICKS_PER_DEADLINE);
     }
   }
 

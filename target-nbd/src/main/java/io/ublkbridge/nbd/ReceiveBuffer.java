@@ -20,10 +20,17 @@ final class ReceiveBuffer extends DefaultMaxMessagesRecvByteBufAllocator {
   private final ByteBuf buffer = Unpooled.directBuffer(BUFFER_BYTES, BUFFER_BYTES);
   private final MemorySegment memory = MemorySegment.ofBuffer(buffer.nioBuffer(0, BUFFER_BYTES));
 
+  private int receives;
+
   /// The memory behind `received`, which came from this allocator.
   MemorySegment memoryOf(ByteBuf received) {
     assert received.memoryAddress() == buffer.memoryAddress() : "received into a foreign buffer";
     return memory;
+  }
+
+  /// How many receives were begun.
+  int receives() {
+    return receives;
   }
 
   void release() {
@@ -43,6 +50,7 @@ final class ReceiveBuffer extends DefaultMaxMessagesRecvByteBufAllocator {
 
     @Override
     public ByteBuf allocate(ByteBufAllocator allocator) {
+      receives++;
       return buffer.retain().clear();
     }
   }

@@ -28,8 +28,11 @@ final class ServerErrors {
   ///
   /// @param errno as it came, not 0
   /// @param text the server's words, cleaned, perhaps empty
-  void report(int command, int errno, String text) {
-    if (logged.size() < KINDS_MAX && logged.add((long) command << 32 | (errno & 0xffff_ffffL))) {
+  /// @return whether it was told
+  boolean report(int command, int errno, String text) {
+    boolean isNew =
+        logged.size() < KINDS_MAX && logged.add((long) command << 32 | (errno & 0xffff_ffffL));
+    if (isNew) {
       LOG.warn(
           "NBD server {} fails {} with {}{}{} (further ones are not logged)",
           server,
@@ -38,6 +41,7 @@ final class ServerErrors {
           text.isEmpty() ? "" : ": ",
           text);
     }
+    return isNew;
   }
 
   /// What an error number on the wire means to the requester. Unknown ones are to be taken for

@@ -1,0 +1,256 @@
+package io.ublkbridge.nbd;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.ublkbridge.nbd.ScriptedServer.Request;
+import io.ublkbridge.nbd.ScriptedServer.Script;
+import io.ublkbridge.nbd.ScriptedServer.Wire;
+import io.ublkbridge.target.IoError;
+import io.ublkbridge.target.RecordedRequest;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// The end of a connection, whoever causes it: everything under way fails, and everything later.
+final class ConnectionLossTest {
+  private static final int FLAGS = MemoryServer.ALL_FLAGS;
+
+  /// Runs a transmission phase that must end the connection while two requests are under way.
+  private static void assertLost(boolean structured, Script transmission) throws Exception {
+    assertLost(structured, Map.of(), transmission);
+  }
+
+  private static void assertLost(
+      boolean structured, Map<String, String> options, Script transmission) throws Exception {
+    Script script =
+        wire -> {
+          wire.handshake(structured, 1 << 20, FLAGS);
+          transmission.run(wire);
+        };
+    try (ScriptedServer server = ScriptedServer.onTcp(script);
+        Opened opened = Opened.at(server.uri("vol"), 1, options)) {
+      RecordedRequest read = RecordedRequest.read(4096, 4096);
+      RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
+      opened.submit(read, write);
+      assertEquals(IoError.UNREACHABLE, read.await());
+      assertEquals(IoError.UNREACHABLE, write.await());
+      assertTrue(String.valueOf(write.cause()).contains("NBD server 127.0.0.1:"));
+      RecordedRequest later = RecordedRequest.read(0, 512);
+      RecordedRequest flush = RecordedRequest.flush();
+      opened.submit(later, flush);
+      assertEquals(IoError.UNREACHABLE, later.await());
+      assertEquals(IoError.UNREACHABLE, flush.await());
+    }
+  }
+
+  /// Takes both requests, and returns the READ.
+  private static Request both(Wire wire) throws Exception {
+    Request first = wire.receiveRequest();
+    wire.receiveRequest();
+    return first;
+  }
+
+  @Test
+  void theServerCloses() throws Exception {
+    assertLost(true, wire -> both(wire));
+  }
+
+  @Test
+  void theServerResets() throws Exception {
+    assertLost(
+        true,
+        wire -> {
+          both(wire);
+          wire.reset();
+        });
+  }
+
+  /// Ends in the header, in the offset, in the data.
+  @ParameterizedTest
+  @ValueSource(ints = {1, 15, 16, 20, 27, 28, 29, 4000, 4123})
+  void theServerStopsInTheMiddleOfAReply(int bytes) throws Exception {
+    assertLost(
+        true,
+        wire -> {
+          Request read = both(wire);
+          byte[] reply =
+              Bytes.of()
+                  .chunk(1, 1, read.cookie(), Bytes.of().u64(4096).raw(new byte[4096]).array())
+                  .array();
+          wire.send(Arrays.copyOf(reply, bytes));
+        });
+  }
+
+  @Test
+  void theServerHangs() throws Exception {
+    assertLost(true, Map.of("io-timeout", "100ms"), Wire::awaitEnd);
+  }
+
+  @Test
+  void theServerHangsInTheMiddleOfAReply() throws Exception {
+    assertLost(
+        true,
+        Map.of("io-timeout", "100ms"),
+        wire -> {
+          Request read = both(wire);
+          wire.send(Bytes.of().chunkHeader(1, 1, read.cookie(), 4104).u64(4096).array());
+          wire.awaitEnd();
+        });
+  }
+
+  @Test
+  void theServerSendsGarbage() throws Exception {
+    assertLost(
+        true,
+        wire -> {
+          both(wire);
+          wire.send("HTTP/1.1 400 Bad Request\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+          wire.awaitEnd();
+        });
+  }
+
+  @Test
+  void theServerAnswersARequestThatNobodyMade() throws Exception {
+    assertLost(
+        true,
+        wire -> {
+          both(wire);
+          wire.simpleReply(0, 0x123456789L);
+          wire.awaitEnd();
+        });
+  }
+
+  @Test
+  void theServerSendsTooMuch() throws Exception {
+    assertLost(
+        false,
+        wire -> {
+          Request read = wire.receiveRequest();
+          wire.receiveRequest();
+          // The surplus is where the next reply should begin.
+          wire.simpleReply(5, read.cookie(), new byte[64]);
+          wire.awaitEnd();
+        },
+        IoError.IO);
+  }
+
+  /// As [#assertLost], but the READ had its answer before the violation.
+  private static void assertLost(boolean structured, Script transmission, IoError readEnd)
+      throws Exception {
+    Script script =
+        wire -> {
+          wire.handshake(structured, 1 << 20, FLAGS);
+          transmission.run(wire);
+        };
+    try (ScriptedServer server = ScriptedServer.onTcp(script);
+        Opened opened = Opened.at(server.uri("vol"))) {
+      RecordedRequest read = RecordedRequest.read(4096, 4096);
+      RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
+      opened.submit(read, write);
+      assertEquals(readEnd, read.await());
+      assertEquals(IoError.UNREACHABLE, write.await());
+    }
+  }
+
+  @Test
+  void theServerAnswersAReadWithTooLittle() throws Exception {
+    assertLost(
+        true,
+        wire -> {
+          Request read = both(wire);
+          wire.chunk(1, 1, read.cookie(), Bytes.of().u64(4096).raw(new byte[4095]).array());
+          wire.awaitEnd();
+        });
+  }
+
+  @Test
+  void theServerAnnouncesAHugeChunk() throws Exception {
+    assertLost(
+        true,
+        wire -> {
+          Request read = both(wire);
+          wire.send(Bytes.of().chunkHeader(1, 1, read.cookie(), -1).array());
+          wire.awaitEnd();
+        });
+  }
+
+  @Test
+  void aReadInStructuredModeIsAnsweredSimply() throws Exception {
+    assertLost(
+        true,
+        wire -> {
+          Request read = both(wire);
+          wire.simpleReply(0, read.cookie(), new byte[4096]);
+          wire.awaitEnd();
+        });
+  }
+
+  @Test
+  void errorsOfSingleRequestsKeepTheConnection() throws Exception {
+    Script script =
+        wire -> {
+          wire.handshake(true, 1 << 20, FLAGS);
+          int[] errnos = {1, 5, 12, 22, 28, 75, 95, 108, 4711};
+          for (int errno : errnos) {
+            Request request = wire.receiveRequest();
+            wire.simpleReply(errno, request.cookie());
+          }
+          Request request = wire.receiveRequest();
+          wire.simpleReply(0, request.cookie());
+          wire.awaitEnd();
+        };
+    IoError[] expected = {
+      IoError.IO,
+      IoError.IO,
+      IoError.IO,
+      IoError.IO,
+      IoError.NO_SPACE,
+      IoError.IO,
+      IoError.UNSUPPORTED,
+      IoError.UNREACHABLE,
+      IoError.IO
+    };
+    try (ScriptedServer server = ScriptedServer.onTcp(script);
+        Opened opened = Opened.at(server.uri("vol"))) {
+      for (IoError error : expected) {
+        RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
+        opened.submit(write);
+        assertEquals(error, write.await());
+      }
+      RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
+      opened.submit(write);
+      assertNull(write.await());
+    }
+  }
+
+  @Test
+  void aQueueDiesWithAnyOfItsConnections() throws Exception {
+    AtomicInteger count = new AtomicInteger();
+    Script script =
+        wire -> {
+          boolean dies = count.incrementAndGet() == 2;
+          wire.handshake(true, 1 << 20, FLAGS);
+          wire.receiveRequest();
+          if (!dies) {
+            wire.awaitEnd();
+          }
+        };
+    try (ScriptedServer server = ScriptedServer.onTcp(script);
+        Opened opened = Opened.at(server.uri("vol"), 1, Map.of("connections", "2"))) {
+      RecordedRequest one = RecordedRequest.read(0, 512);
+      RecordedRequest two = RecordedRequest.read(512, 512);
+      opened.submit(one, two);
+      assertEquals(IoError.UNREACHABLE, one.await());
+      assertEquals(IoError.UNREACHABLE, two.await());
+      RecordedRequest later = RecordedRequest.read(0, 512);
+      opened.submit(later);
+      assertEquals(IoError.UNREACHABLE, later.await());
+    }
+  }
+}

@@ -1,0 +1,192 @@
+package io.ublkbridge.nbd;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufUtil;
+import io.netty.channel.embedded.EmbeddedChannel;
+import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.IoError;
+import io.ublkbridge.target.Operation;
+import io.ublkbridge.target.PayloadException;
+import io.ublkbridge.target.RecordedRequest;
+import java.lang.foreign.MemorySegment;
+import java.util.HexFormat;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+final class RequestEncoderTest {
+  private final EmbeddedChannel channel = new EmbeddedChannel();
+  private final RequestEncoder encoder = new RequestEncoder(channel);
+
+  @AfterEach
+  void close() {
+    encoder.close();
+    channel.finishAndReleaseAll();
+  }
+
+  /// Everything that was sent, and in how many buffers.
+  private record Sent(int buffers, String hex) {}
+
+  private Sent sent() {
+    int buffers = 0;
+    StringBuilder hex = new StringBuilder();
+    ByteBuf buffer = channel.readOutbound();
+    while (buffer != null) {
+      hex.append(ByteBufUtil.hexDump(buffer));
+      buffer.release();
+      buffers++;
+      buffer = channel.readOutbound();
+    }
+    return new Sent(buffers, hex.toString());
+  }
+
+  @Test
+  void aRequestIsAsCaptured() {
+    encoder.add(
+        NbdProtocol.NBD_CMD_FLAG_FUA | NbdProtocol.NBD_CMD_FLAG_NO_HOLE,
+        NbdProtocol.NBD_CMD_WRITE_ZEROES,
+        0x1122334455667788L,
+        0x0102030405060708L,
+        0xfffff000);
+    encoder.flush();
+    assertEquals(
+        new Sent(
+            1, "25609513" + "0003" + "0006" + "1122334455667788" + "0102030405060708" + "fffff000"),
+        sent());
+  }
+
+  @Test
+  void aWriteIsFollowedByItsPayload() {
+    encoder.addWrite(
+        NbdProtocol.NBD_CMD_FLAG_FUA, 5, RecordedRequest.write(512, new byte[] {1, 2, 3}, true));
+    encoder.flush();
+    assertEquals(
+        new Sent(
+            1,
+            "25609513"
+                + "0001"
+                + "0001"
+                + "0000000000000005"
+                + "0000000000000200"
+                + "00000003"
+                + "010203"),
+        sent());
+  }
+
+  @Test
+  void requestsAreSentTogether() {
+    encoder.add(0, NbdProtocol.NBD_CMD_READ, 1, 0, 512);
+    encoder.add(0, NbdProtocol.NBD_CMD_FLUSH, 2, 0, 0);
+    assertNull(channel.readOutbound());
+    encoder.flush();
+    Sent sent = sent();
+    assertEquals(1, sent.buffers());
+    assertEquals(2 * 2 * NbdProtocol.REQUEST_BYTES, sent.hex().length());
+    encoder.flush();
+    assertEquals(0, sent().buffers());
+  }
+
+  @Test
+  void longPayloadKeepsItsPlaceBetweenOthers() {
+    byte[] payload = Bytes.pattern(3, RequestEncoder.BUFFER_BYTES);
+    encoder.add(0, NbdProtocol.NBD_CMD_READ, 1, 0, 512);
+    encoder.addWrite(0, 2, RecordedRequest.write(0, payload, false));
+    encoder.add(0, NbdProtocol.NBD_CMD_READ, 3, 0, 512);
+    encoder.flush();
+    byte[] all = HexFormat.of().parseHex(sent().hex());
+    int header = NbdProtocol.REQUEST_BYTES;
+    byte[] found = new byte[payload.length];
+    System.arraycopy(all, 2 * header, found, 0, payload.length);
+    assertArrayEquals(payload, found);
+    assertEquals(3 * header + payload.length, all.length);
+    assertEquals(3, all[all.length - header + 15]);
+  }
+
+  @Test
+  void fullBuffersFollowOneAnother() {
+    byte[] payload = Bytes.pattern(9, 20_000);
+    for (int i = 0; i < 40; i++) {
+      encoder.addWrite(0, i, RecordedRequest.write(0, payload, false));
+    }
+    encoder.flush();
+    byte[] all = HexFormat.of().parseHex(sent().hex());
+    assertEquals(40 * (NbdProtocol.REQUEST_BYTES + payload.length), all.length);
+    for (int i = 0; i < 40; i++) {
+      assertEquals(i, all[i * (NbdProtocol.REQUEST_BYTES + payload.length) + 15]);
+    }
+  }
+
+  @Test
+  void aBufferInUseIsNotOverwritten() {
+    encoder.add(0, NbdProtocol.NBD_CMD_READ, 1, 0, 512);
+    encoder.flush();
+    ByteBuf first = channel.readOutbound();
+    encoder.add(0, NbdProtocol.NBD_CMD_READ, 2, 0, 512);
+    encoder.flush();
+    ByteBuf second = channel.readOutbound();
+    assertEquals(1, first.getLong(8));
+    assertEquals(2, second.getLong(8));
+    first.release();
+    second.release();
+  }
+
+  @Test
+  void aWriteWithoutPayloadLeavesNothingBehind() {
+    assertThrows(PayloadException.class, () -> encoder.addWrite(0, 1, new Broken(512)));
+    assertThrows(PayloadException.class, () -> encoder.addWrite(0, 1, new Broken(1 << 20)));
+    encoder.flush();
+    assertEquals(0, sent().buffers());
+    encoder.add(0, NbdProtocol.NBD_CMD_FLUSH, 2, 0, 0);
+    encoder.flush();
+    assertEquals(2 * NbdProtocol.REQUEST_BYTES, sent().hex().length());
+  }
+
+  /// A WRITE whose payload cannot be had.
+  private record Broken(long lengthBytes) implements BlockRequest {
+    @Override
+    public Operation operation() {
+      return Operation.WRITE;
+    }
+
+    @Override
+    public long offsetBytes() {
+      return 0;
+    }
+
+    @Override
+    public boolean durable() {
+      return false;
+    }
+
+    @Override
+    public boolean mayUnmap() {
+      return false;
+    }
+
+    @Override
+    public void loadPayload(long at, MemorySegment into) {
+      into.fill((byte) 0x55);
+      throw new PayloadException("gone");
+    }
+
+    @Override
+    public void storePayload(long at, MemorySegment from) {
+      throw new AssertionError();
+    }
+
+    @Override
+    public void complete() {
+      throw new AssertionError();
+    }
+
+    @Override
+    public void fail(IoError error, @Nullable Throwable cause) {
+      throw new AssertionError();
+    }
+  }
+}

@@ -1,0 +1,58 @@
+package io.ublkbridge.nbd;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+
+/// What a server says never harms a log or a terminal, and never floods it.
+final class ServerWordsTest {
+  @Test
+  void controlCharactersAreRemoved() {
+    assertEquals(
+        "a b c[31m d", ServerText.clean("a\nb\u0007c\u001b[31m\u2028d".replace("\u001b", "")));
+    assertEquals("a [31m b", ServerText.clean(" a\u001b[31m\u202eb\n"));
+    assertEquals("Größe 😀", ServerText.clean("Größe 😀"));
+  }
+
+  @Test
+  void lengthIsBounded() {
+    String cleaned = ServerText.clean("x".repeat(10_000));
+    assertEquals(ServerText.LENGTH_MAX + 1, cleaned.length());
+    assertTrue(cleaned.endsWith("…"));
+  }
+
+  @Test
+  void anErrorIsReportedOncePerCommandAndNumber() {
+    ServerErrors errors = new ServerErrors("test");
+    assertTrue(errors.report(NbdProtocol.NBD_CMD_READ, 5, "one"));
+    assertFalse(errors.report(NbdProtocol.NBD_CMD_READ, 5, "two"));
+    assertTrue(errors.report(NbdProtocol.NBD_CMD_WRITE, 5, ""));
+    assertTrue(errors.report(NbdProtocol.NBD_CMD_READ, 28, ""));
+  }
+
+  @Test
+  void inventedErrorsDoNotFloodTheLog() {
+    ServerErrors errors = new ServerErrors("test");
+    int told = 0;
+    for (int errno = 1000; errno < 2000; errno++) {
+      told += errors.report(NbdProtocol.NBD_CMD_READ, errno, "") ? 1 : 0;
+    }
+    assertEquals(64, told);
+  }
+
+  @Test
+  void durationsAreWrittenByPeople() {
+    assertEquals(Duration.ofMillis(500), Durations.parse("500ms"));
+    assertEquals(Duration.ofSeconds(60), Durations.parse("60s"));
+    assertEquals(Duration.ofMinutes(2), Durations.parse("2m"));
+    assertEquals(Duration.ofHours(1), Durations.parse("1h"));
+    assertThrows(IllegalArgumentException.class, () -> Durations.parse("1d"));
+    assertThrows(IllegalArgumentException.class, () -> Durations.parse(""));
+    assertEquals("1500 ms", Durations.format(Duration.ofMillis(1500)));
+    assertEquals("60 s", Durations.format(Duration.ofMinutes(1)));
+  }
+}
