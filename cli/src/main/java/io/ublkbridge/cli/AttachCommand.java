@@ -33,7 +33,7 @@ import picocli.CommandLine.Spec;
       "  ublk-bridge attach memory:1G --id 7"
     })
 final class AttachCommand implements Verb {
-  private final Console console;
+  private final Answer answer;
   private final Host host;
 
   @Mixin private CommonOptions common = new CommonOptions();
@@ -91,8 +91,8 @@ final class AttachCommand implements Verb {
       description = "Serve until interrupted, with the messages on standard error.")
   private boolean foreground;
 
-  AttachCommand(Console console, Host host) {
-    this.console = console;
+  AttachCommand(Answer answer, Host host) {
+    this.answer = answer;
     this.host = host;
   }
 
@@ -103,21 +103,15 @@ final class AttachCommand implements Verb {
 
   @Override
   public Integer call() throws CommandFailure {
-    AttachRequest request = request();
-    try {
-      TargetRegistry.load().check(TargetUri.parse(uri));
-    } catch (TargetOpenException e) {
-      throw CommandFailure.of(request.what(), e);
-    }
-    Attachment attachment = new Attachment(host, request);
-    console.answer(attachment.attach());
+    Attachment attachment = new Attachment(host, request());
+    answer.line(attachment.attach());
     if (foreground && attachment.server() != null) {
       return Foreground.serve(attachment.server());
     }
     return ExitCode.DONE.status();
   }
 
-  private AttachRequest request() {
+  private AttachRequest request() throws CommandFailure {
     if (name != null && !DeviceName.valid(name)) {
       throw misused(
           "--name: '"
@@ -131,7 +125,15 @@ final class AttachCommand implements Verb {
       throw misused("--id: an id is 0 or more, not " + id);
     }
     return new AttachRequest(
-        uri, name, deviceOptions(), targetOptions.byName(), positive(timeout), foreground);
+        resolved(), name, deviceOptions(), targetOptions.byName(), positive(timeout), foreground);
+  }
+
+  private String resolved() throws CommandFailure {
+    try {
+      return TargetRegistry.load().resolve(TargetUri.parse(uri)).toString();
+    } catch (TargetOpenException e) {
+      throw CommandFailure.of("cannot attach " + uri, e);
+    }
   }
 
   private DeviceOptions deviceOptions() {

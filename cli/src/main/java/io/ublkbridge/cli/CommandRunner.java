@@ -12,18 +12,18 @@ import picocli.CommandLine.ParameterException;
 final class CommandRunner {
   static final int HELP_COLUMNS = 100;
 
-  private final Console console;
+  private final Answer answer;
   private final Map<String, Supplier<Object>> verbs = new LinkedHashMap<>();
 
-  CommandRunner(Console console, Host host) {
-    this.console = console;
-    verbs.put("attach", () -> new AttachCommand(console, host));
-    verbs.put("detach", () -> new DetachCommand(console, host));
-    verbs.put("list", () -> new ListCommand(console, host));
-    verbs.put("status", () -> new StatusCommand(console, host));
-    verbs.put("info", () -> new InfoCommand(console));
-    verbs.put("doctor", () -> new DoctorCommand(console, host));
-    verbs.put("demo", () -> new DemoCommand(console, host));
+  CommandRunner(Answer answer, Host host) {
+    this.answer = answer;
+    verbs.put("attach", () -> new AttachCommand(answer, host));
+    verbs.put("detach", () -> new DetachCommand(answer, host));
+    verbs.put("list", () -> new ListCommand(answer, host));
+    verbs.put("status", () -> new StatusCommand(answer, host));
+    verbs.put("info", () -> new InfoCommand(answer));
+    verbs.put("doctor", () -> new DoctorCommand(answer, host));
+    verbs.put("demo", () -> new DemoCommand(answer, host));
   }
 
   int run(List<String> arguments) {
@@ -41,8 +41,8 @@ final class CommandRunner {
     } else {
       verbs.forEach((name, command) -> line.addSubcommand(name, command.get()));
     }
-    return line.setOut(console.out())
-        .setErr(console.err())
+    return line.setOut(answer.out())
+        .setErr(answer.err())
         .setUsageHelpWidth(HELP_COLUMNS)
         .setParameterExceptionHandler((e, _) -> misused(e))
         .setExecutionExceptionHandler((e, command, _) -> failed(e, command));
@@ -50,20 +50,20 @@ final class CommandRunner {
 
   private int misused(ParameterException e) {
     String command = e.getCommandLine().getCommandSpec().qualifiedName(" ");
-    console.failure(oneLine(e.getMessage()), command + " --help");
+    answer.failure(oneLine(e.getMessage()), command + " --help");
     return ExitCode.USAGE.status();
   }
 
   private int failed(Exception e, CommandLine command) {
     boolean verbose = command.getCommand() instanceof Verb verb && verb.common().verbose();
     if (e instanceof CommandFailure failure) {
-      console.failure(failure, verbose);
+      answer.failure(failure, verbose);
       return failure.exitCode().status();
     }
     CommandFailure unexpected =
         new CommandFailure(
             ExitCode.FAILURE, "unexpected: " + e, "--verbose, and report what it shows", e);
-    console.failure(unexpected, verbose);
+    answer.failure(unexpected, verbose);
     return unexpected.exitCode().status();
   }
 

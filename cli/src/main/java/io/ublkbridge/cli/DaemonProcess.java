@@ -37,6 +37,8 @@ final class DaemonProcess {
     }
     ProcessBuilder builder = new ProcessBuilder(command(home, request));
     builder.environment().put("UBLK_BRIDGE_JAVA", System.getProperty("java.home"));
+    // Not where the command was given: that may be a disk to be unmounted.
+    builder.directory(Path.of("/").toFile());
     builder.redirectInput(Path.of("/dev/null").toFile());
     builder.redirectError(
         log == null

@@ -22,7 +22,7 @@ import picocli.CommandLine.Spec;
       "  ublk-bridge detach --all"
     })
 final class DetachCommand implements Verb {
-  private final Console console;
+  private final Answer answer;
   private final Host host;
 
   @Mixin private CommonOptions common = new CommonOptions();
@@ -42,8 +42,8 @@ final class DetachCommand implements Verb {
       description = "Its name, /dev/ublkbN, ublkbN or N.")
   private List<String> devices = new ArrayList<>();
 
-  DetachCommand(Console console, Host host) {
-    this.console = console;
+  DetachCommand(Answer answer, Host host) {
+    this.answer = answer;
     this.host = host;
   }
 
@@ -66,7 +66,7 @@ final class DetachCommand implements Verb {
         DeviceRecord record = registry.find(device).orElseThrow(() -> noSuchDevice(device));
         new Detachment(host, record, force).detach();
       } catch (CommandFailure failure) {
-        console.failure(failure, common.verbose());
+        answer.failure(failure, common.verbose());
         first = first == ExitCode.DONE ? failure.exitCode() : first;
       }
     }

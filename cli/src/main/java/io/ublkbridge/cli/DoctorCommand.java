@@ -14,7 +14,7 @@ import picocli.CommandLine.Option;
     description = "Exit status 6 if a device cannot be attached here.",
     footer = {"", "Example:", "  ublk-bridge doctor"})
 final class DoctorCommand implements Verb {
-  private final Console console;
+  private final Answer answer;
   private final Host host;
 
   @Mixin private CommonOptions common = new CommonOptions();
@@ -22,8 +22,8 @@ final class DoctorCommand implements Verb {
   @Option(names = "--json", description = "Print JSON.")
   private boolean json;
 
-  DoctorCommand(Console console, Host host) {
-    this.console = console;
+  DoctorCommand(Answer answer, Host host) {
+    this.answer = answer;
     this.host = host;
   }
 
@@ -37,11 +37,11 @@ final class DoctorCommand implements Verb {
     List<Finding> findings = new Doctor(host).findings();
     boolean able = findings.stream().noneMatch(finding -> finding.level() == Level.FAIL);
     if (json) {
-      Map<String, Object> answer = new LinkedHashMap<>();
-      answer.put("version", DeviceRecord.VERSION);
-      answer.put("able", able);
-      answer.put("findings", findings.stream().map(DoctorCommand::fields).toList());
-      console.answer(Json.write(answer));
+      Map<String, Object> document = new LinkedHashMap<>();
+      document.put("version", DeviceRecord.VERSION);
+      document.put("able", able);
+      document.put("findings", findings.stream().map(DoctorCommand::fields).toList());
+      answer.line(Json.write(document));
     } else {
       findings.forEach(this::print);
     }
@@ -61,10 +61,10 @@ final class DoctorCommand implements Verb {
   }
 
   private void print(Finding finding) {
-    console.answer(
+    answer.line(
         "%-4s  %-9s  %s".formatted(finding.level().word(), finding.subject(), finding.message()));
     if (finding.remedy() != null) {
-      console.answer("                 try: " + finding.remedy());
+      answer.line("                 try: " + finding.remedy());
     }
   }
 }

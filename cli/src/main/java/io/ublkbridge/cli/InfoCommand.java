@@ -16,7 +16,7 @@ import picocli.CommandLine.Parameters;
 final class InfoCommand implements Verb {
   private static final Duration TIMEOUT = Duration.ofSeconds(30);
 
-  private final Console console;
+  private final Answer answer;
 
   @Mixin private CommonOptions common = new CommonOptions();
   @Mixin private TargetOptions targetOptions = new TargetOptions();
@@ -27,8 +27,8 @@ final class InfoCommand implements Verb {
   @Parameters(paramLabel = "URI", description = "Such as nbd://host/export.")
   private String uri = "";
 
-  InfoCommand(Console console) {
-    this.console = console;
+  InfoCommand(Answer answer) {
+    this.answer = answer;
   }
 
   @Override
@@ -40,12 +40,12 @@ final class InfoCommand implements Verb {
   public Integer call() throws CommandFailure {
     Map<String, Object> info = new TargetInfo(uri, targetOptions.byName(), TIMEOUT).read();
     if (json) {
-      Map<String, Object> answer = new LinkedHashMap<>();
-      answer.put("version", DeviceRecord.VERSION);
-      answer.putAll(info);
-      console.answer(Json.write(answer));
+      Map<String, Object> document = new LinkedHashMap<>();
+      document.put("version", DeviceRecord.VERSION);
+      document.putAll(info);
+      answer.line(Json.write(document));
     } else {
-      FieldText.lines(info).forEach(console::answer);
+      FieldText.lines(info).forEach(answer::line);
     }
     return ExitCode.DONE.status();
   }

@@ -17,7 +17,7 @@ import picocli.CommandLine.Option;
     },
     footer = {"", "Example:", "  ublk-bridge list --json"})
 final class ListCommand implements Verb {
-  private final Console console;
+  private final Answer answer;
   private final DeviceRegistry registry;
 
   @Mixin private CommonOptions common = new CommonOptions();
@@ -25,8 +25,8 @@ final class ListCommand implements Verb {
   @Option(names = "--json", description = "Print JSON.")
   private boolean json;
 
-  ListCommand(Console console, Host host) {
-    this.console = console;
+  ListCommand(Answer answer, Host host) {
+    this.answer = answer;
     this.registry = new DeviceRegistry(host);
   }
 
@@ -39,14 +39,14 @@ final class ListCommand implements Verb {
   public Integer call() {
     List<DeviceRecord> records = registry.all();
     if (json) {
-      Map<String, Object> answer = new LinkedHashMap<>();
-      answer.put("version", DeviceRecord.VERSION);
-      answer.put("devices", records.stream().map(this::fields).toList());
-      console.answer(Json.write(answer));
+      Map<String, Object> document = new LinkedHashMap<>();
+      document.put("version", DeviceRecord.VERSION);
+      document.put("devices", records.stream().map(this::fields).toList());
+      answer.line(Json.write(document));
     } else {
       Table table = new Table("NAME", "DEVICE", ">SIZE", ">RO", "STATE", "SOURCE", ">PID");
       records.forEach(record -> table.row(cells(record)));
-      table.lines().forEach(console::answer);
+      table.lines().forEach(answer::line);
     }
     return ExitCode.DONE.status();
   }

@@ -16,9 +16,9 @@ public final class Main {
       serve(arguments[1], host);
       return;
     }
-    Console console = Console.ofProcess();
-    int status = new CommandRunner(console, host).run(Arrays.asList(arguments));
-    console.out().flush();
+    Answer answer = Answer.ofProcess();
+    int status = new CommandRunner(answer, host).run(Arrays.asList(arguments));
+    answer.out().flush();
     System.exit(status);
   }
 
@@ -27,7 +27,7 @@ public final class Main {
     try {
       Daemon.run(request, host);
     } catch (IOException | RuntimeException e) {
-      Console.ofProcess().note("the server cannot start: " + e);
+      Answer.ofProcess().note("the server cannot start: " + e);
       Runtime.getRuntime().halt(ExitCode.FAILURE.status());
     }
   }

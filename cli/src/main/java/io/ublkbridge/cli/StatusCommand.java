@@ -19,7 +19,7 @@ import picocli.CommandLine.Parameters;
       "  ublk-bridge status /dev/ublkb0 --json"
     })
 final class StatusCommand implements Verb {
-  private final Console console;
+  private final Answer answer;
   private final DeviceRegistry registry;
 
   @Mixin private CommonOptions common = new CommonOptions();
@@ -30,8 +30,8 @@ final class StatusCommand implements Verb {
   @Parameters(paramLabel = "DEVICE", description = "Its name, /dev/ublkbN, ublkbN or N.")
   private String device = "";
 
-  StatusCommand(Console console, Host host) {
-    this.console = console;
+  StatusCommand(Answer answer, Host host) {
+    this.answer = answer;
     this.registry = new DeviceRegistry(host);
   }
 
@@ -45,19 +45,19 @@ final class StatusCommand implements Verb {
     DeviceRecord record =
         registry.find(device).orElseThrow(() -> DetachCommand.noSuchDevice(device));
     Health health = registry.health(record);
-    Map<String, Object> answer = new LinkedHashMap<>();
-    answer.put("version", DeviceRecord.VERSION);
-    answer.putAll(record.fields());
-    answer.put("state", health.word());
+    Map<String, Object> document = new LinkedHashMap<>();
+    document.put("version", DeviceRecord.VERSION);
+    document.putAll(record.fields());
+    document.put("state", health.word());
     if (health == Health.LIVE) {
-      answer.putAll(fromServer(record));
+      document.putAll(fromServer(record));
     }
     if (json) {
-      console.answer(Json.write(answer));
+      answer.line(Json.write(document));
     } else {
-      answer.remove("version");
-      answer.remove("pidStartTicks");
-      FieldText.lines(answer).forEach(console::answer);
+      document.remove("version");
+      document.remove("pidStartTicks");
+      FieldText.lines(document).forEach(answer::line);
     }
     return ExitCode.DONE.status();
   }

@@ -18,8 +18,7 @@ record TargetInfo(String source, Map<String, String> options, Duration timeout) 
     String what = "cannot open " + source;
     try {
       TargetRegistry registry = TargetRegistry.load();
-      TargetUri uri = TargetUri.parse(source);
-      registry.check(uri);
+      TargetUri uri = registry.resolve(TargetUri.parse(source));
       try (QueueLoops loops = new QueueLoops(1, DEPTH)) {
         OpenContext context = new OpenContext(loops.loop(0), false, timeout, options);
         BlockTarget target = registry.open(uri, context);

@@ -9,7 +9,7 @@ import picocli.CommandLine.Spec;
 
 /// The command without a verb.
 @Command(
-    name = Console.PROGRAM,
+    name = Answer.PROGRAM,
     versionProvider = UblkBridgeCommand.Version.class,
     header = "Remote storage as a local Linux disk, through ublk.",
     synopsisSubcommandLabel = "VERB",
@@ -50,7 +50,7 @@ final class UblkBridgeCommand implements Runnable {
     @Override
     public String[] getVersion() {
       String version = UblkBridgeCommand.class.getPackage().getImplementationVersion();
-      return new String[] {Console.PROGRAM + " " + (version == null ? "(not packaged)" : version)};
+      return new String[] {Answer.PROGRAM + " " + (version == null ? "(not packaged)" : version)};
     }
   }
 }

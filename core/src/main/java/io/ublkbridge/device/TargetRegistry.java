@@ -21,11 +21,12 @@ public final class TargetRegistry {
     return new TargetRegistry(ServiceLoader.load(TargetProvider.class));
   }
 
-  /// Says whether a URI is well written, without touching what it names.
+  /// Checks that a URI is well written, without touching what it names.
   ///
+  /// @return a URI that means the same in every working directory
   /// @throws TargetOpenException if no provider knows its scheme, or its provider rejects it
-  public void check(TargetUri uri) throws TargetOpenException {
-    providerOf(uri).check(uri);
+  public TargetUri resolve(TargetUri uri) throws TargetOpenException {
+    return providerOf(uri).resolve(uri);
   }
 
   /// Opens the target of a URI.

@@ -7,10 +7,13 @@ public interface TargetProvider {
   /// The schemes, in lower case and without the colon.
   Set<String> schemes();
 
-  /// Says whether the URI is well written, without touching anything: no connection, no file.
+  /// Checks that the URI is well written, without touching what it names, and completes what
+  /// depends on where it was said, such as a relative path.
   ///
-  /// @throws TargetOpenException with [TargetOpenException.Reason#INVALID] if it is not
-  default void check(TargetUri uri) throws TargetOpenException {}
+  /// @return a URI that means the same everywhere on this machine
+  /// @throws TargetOpenException with [TargetOpenException.Reason#INVALID] if it is not well
+  ///   written
+  TargetUri resolve(TargetUri uri) throws TargetOpenException;
 
   /// Opens a target. May block, within the context's timeout; never called on an event loop.
   ///

@@ -22,6 +22,15 @@ public final class LocalTargetProvider implements TargetProvider {
   }
 
   @Override
+  public TargetUri resolve(TargetUri uri) throws TargetOpenException {
+    if (uri.scheme().equals(FILE)) {
+      return new TargetUri(FILE, path(uri).toAbsolutePath().normalize().toString());
+    }
+    DiskSize.parse(uri);
+    return uri;
+  }
+
+  @Override
   public BlockTarget open(TargetUri uri, OpenContext context) throws TargetOpenException {
     return switch (uri.scheme()) {
       case NULL -> new NullTarget(DiskSize.parse(uri));

@@ -15,6 +15,12 @@ public final class NbdTargetProvider implements TargetProvider {
   }
 
   @Override
+  public TargetUri resolve(TargetUri uri) throws TargetOpenException {
+    NbdUri.parse(uri);
+    return uri;
+  }
+
+  @Override
   public BlockTarget open(TargetUri uri, OpenContext context) throws TargetOpenException {
     NbdOptions options = NbdOptions.of(context);
     NbdDialer dialer = new NbdDialer(NbdUri.parse(uri), context.timeout());

@@ -8,16 +8,16 @@ import org.jspecify.annotations.Nullable;
 /// Where the command speaks: the answer to standard output, everything else to standard error.
 ///
 /// The only place that knows the two streams.
-record Console(PrintWriter out, PrintWriter err) {
+record Answer(PrintWriter out, PrintWriter err) {
   static final String PROGRAM = "ublk-bridge";
 
-  static Console ofProcess() {
-    return new Console(
+  static Answer ofProcess() {
+    return new Answer(
         new PrintWriter(System.out, true, UTF_8), new PrintWriter(System.err, true, UTF_8));
   }
 
   /// A line of the answer.
-  void answer(String line) {
+  void line(String line) {
     out.println(line);
   }
 
