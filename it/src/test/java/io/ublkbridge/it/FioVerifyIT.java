@@ -53,7 +53,7 @@ final class FioVerifyIT {
                 "--filter=multi-conn", "file", image.toString(), "multi-conn-mode=disable");
         Disk disk = Disk.attach(server.uri(), "--queues", "2")) {
       assertEquals(1, queueCount(disk), "without multi-conn there is one connection, one queue");
-      verify(disk, 32, "512-1M", "24m");
+      verify(disk, 32, "512-1M", "16m");
     }
   }
 
@@ -62,7 +62,7 @@ final class FioVerifyIT {
     try (Disk disk =
         Disk.attach("memory:" + SIZE, "--queues", "1", "--depth", "4096", "--max-io", "4M")) {
       assertEquals("4096", disk.queue("max_hw_sectors_kb"));
-      verify(disk, 64, "512-4M", SIZE);
+      verify(disk, 64, "512-4M", "24m");
     }
   }
 
@@ -70,7 +70,7 @@ final class FioVerifyIT {
   void shallowestQueueAndLargeBlocksKeepWhatWasWritten() {
     try (Disk disk = Disk.attach("memory:" + SIZE, "--depth", "1", "--block-size", "4096")) {
       assertEquals("4096", disk.queue("logical_block_size"));
-      verify(disk, 8, "4k-256k", "24m");
+      verify(disk, 8, "4k-256k", "8m");
     }
   }
 
@@ -85,9 +85,9 @@ final class FioVerifyIT {
   }
 
   private static void verifyAtEveryDepth(Disk disk) {
-    verify(disk, 1, "512-1M", "8m");
-    verify(disk, 32, "512-1M", "32m");
-    verify(disk, 128, "512-64k", "16m");
+    verify(disk, 1, "512-1M", "6m");
+    verify(disk, 32, "512-1M", "16m");
+    verify(disk, 128, "512-64k", "6m");
   }
 
   private static void verify(Disk disk, int depth, String sizes, String amount) {
@@ -97,7 +97,7 @@ final class FioVerifyIT {
                 + disk.path()
                 + " --rw=randrw --bsrange="
                 + sizes
-                + " --blockalign=512 --direct=1 --ioengine=libaio --iodepth="
+                + " --direct=1 --ioengine=libaio --iodepth="
                 + depth
                 + " --size="
                 + amount
