@@ -139,7 +139,7 @@ final class Daemon {
       log.info("stopping {}", device.path());
       device.stop(STOP_DEADLINE);
       release();
-      log.info("stopped");
+      files.removeLog();
       status = 0;
     } catch (RuntimeException e) {
       log.error("{} did not stop cleanly", device.path(), e);

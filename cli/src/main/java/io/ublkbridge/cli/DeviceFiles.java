@@ -94,7 +94,7 @@ final class DeviceFiles {
     return registry.socket(record.id());
   }
 
-  /// Removes state and socket; the log stays for whoever wants to know.
+  /// Removes state and socket; the log stays for whoever wants to know why.
   void remove() {
     if (record == null) {
       return;
@@ -103,6 +103,18 @@ final class DeviceFiles {
       registry.remove(record);
     } catch (IOException e) {
       log.warn("cannot remove {}", registry.stateFile(record.id()), e);
+    }
+  }
+
+  /// Removes the log of a server that ended as it should.
+  void removeLog() {
+    if (record == null || record.log() == null) {
+      return;
+    }
+    try {
+      Files.deleteIfExists(Path.of(record.log()));
+    } catch (IOException e) {
+      log.warn("cannot remove {}", record.log(), e);
     }
   }
 
