@@ -203,7 +203,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
 
   /// Closes in a way that makes the server drop what it has not read yet.
   private void reset() {
-    if (channel instanceof SocketChannel && channel.isOpen() && !disconnecting) {
+    if (channel instanceof SocketChannel && !disconnecting) {
       try {
         channel.config().setOption(ChannelOption.SO_LINGER, 0);
       } catch (ChannelException alreadyClosed) {
@@ -220,7 +220,10 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
       channel.eventLoop().execute(this::disconnect);
     }
     if (!channel.eventLoop().inEventLoop()) {
-      channel.closeFuture().awaitUninterruptibly(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS);
+      if (!channel.closeFuture().awaitUninterruptibly(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS)) {
+        // The server does not even read.
+        channel.close();
+      }
     }
   }
 

@@ -39,6 +39,9 @@ final class RequestEncoder {
   /// The buffer that requests are added to; null if there is none to flush.
   private @Nullable SendBuffer gathering;
 
+  /// Whether Netty holds buffers that it was not told to send yet.
+  private boolean unflushed;
+
   RequestEncoder(Channel channel) {
     this.channel = channel;
   }
@@ -91,12 +94,16 @@ final class RequestEncoder {
     add(flags, NbdProtocol.NBD_CMD_WRITE, cookie, request.offsetBytes(), length);
     handOver();
     channel.write(payload.writerIndex(length), channel.voidPromise());
+    unflushed = true;
   }
 
   /// Sends everything that was added.
   void flush() {
     handOver();
-    channel.flush();
+    if (unflushed) {
+      unflushed = false;
+      channel.flush();
+    }
   }
 
   /// Frees the buffers; those that are being sent live until they are.
@@ -115,6 +122,7 @@ final class RequestEncoder {
     if (full != null && !full.isEmpty()) {
       gathering = null;
       channel.write(full.share(), channel.voidPromise());
+      unflushed = true;
       if (!kept.contains(full)) {
         full.release();
       }

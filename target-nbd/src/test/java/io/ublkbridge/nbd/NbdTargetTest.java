@@ -18,6 +18,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -257,15 +259,36 @@ final class NbdTargetTest {
               RecordedRequest.read(SIZE - 512, 1024),
               RecordedRequest.read(-512, 512),
               RecordedRequest.read(Long.MAX_VALUE - 100, 512),
-              RecordedRequest.read(0, 0),
-              RecordedRequest.read(0, (4 << 20) + 512),
-              RecordedRequest.discard(0, (128L << 20) + 512),
-              RecordedRequest.discard(0, (1L << 32) + 512))) {
+              RecordedRequest.read(0, 0))) {
         opened.submit(request);
         assertEquals(IoError.IO, request.await(), request.toString());
       }
     }
     assertEquals(List.of(NbdProtocol.NBD_CMD_DISC), types(memory));
+  }
+
+  @Test
+  void whatIsTooLongIsNotSent() throws Exception {
+    CompletableFuture<Integer> first = new CompletableFuture<>();
+    Script script =
+        wire -> {
+          wire.handshake(true, 1L << 40, ALL);
+          first.complete(wire.receiveRequest().type());
+          wire.awaitEnd();
+        };
+    try (ScriptedServer server = ScriptedServer.onTcp(script);
+        Opened opened = Opened.at(server.uri("disk"))) {
+      for (RecordedRequest request :
+          List.of(
+              RecordedRequest.read(0, (4 << 20) + 512),
+              RecordedRequest.write(0, new byte[(4 << 20) + 512], false),
+              RecordedRequest.discard(0, (128L << 20) + 512),
+              RecordedRequest.writeZeroes(0, (1L << 32) + 512, false, false))) {
+        opened.submit(request);
+        assertEquals(IoError.IO, request.await(), request.toString());
+      }
+    }
+    assertEquals(NbdProtocol.NBD_CMD_DISC, first.get(10, TimeUnit.SECONDS));
   }
 
   private static List<Integer> types(MemoryServer memory) {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufUtil;
+import io.netty.buffer.UnpooledByteBufAllocator;
 import io.netty.channel.embedded.EmbeddedChannel;
 import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.IoError;
@@ -144,6 +145,14 @@ final class RequestEncoderTest {
     encoder.add(0, NbdProtocol.NBD_CMD_FLUSH, 2, 0, 0);
     encoder.flush();
     assertEquals(2 * NbdProtocol.REQUEST_BYTES, sent().hex().length());
+  }
+
+  @Test
+  void aLongWriteWithoutPayloadGivesItsMemoryBack() {
+    UnpooledByteBufAllocator allocator = new UnpooledByteBufAllocator(true);
+    channel.config().setAllocator(allocator);
+    assertThrows(PayloadException.class, () -> encoder.addWrite(0, 1, new Broken(1 << 20)));
+    assertEquals(0, allocator.metric().usedDirectMemory());
   }
 
   /// A WRITE whose payload cannot be had.
