@@ -3,6 +3,7 @@ package io.ublkbridge.cli;
 import io.ublkbridge.device.DeviceOptions;
 import io.ublkbridge.device.TargetRegistry;
 import io.ublkbridge.target.ByteSize;
+import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 import java.time.Duration;

@@ -3,6 +3,7 @@ package io.ublkbridge.cli;
 import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.device.DeviceOptions;
 import io.ublkbridge.kernel.Deadline;
+import io.ublkbridge.target.Durations;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -2,6 +2,7 @@ package io.ublkbridge.cli;
 
 import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.kernel.Deadline;
+import io.ublkbridge.target.Durations;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;

@@ -1,5 +1,6 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.target.Durations;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;

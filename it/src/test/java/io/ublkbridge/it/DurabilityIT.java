@@ -38,7 +38,7 @@ final class DurabilityIT {
   }
 
   @Test
-  void serverSeesFlushAndFua() throws IOException {
+  void serverSeesFlushFuaDiscardAndZeroes() throws IOException {
     try (NbdServer server = logging();
         Disk disk = Disk.attach(server.uri())) {
       assertEquals("write back", disk.queue("write_cache"));
@@ -50,6 +50,12 @@ final class DurabilityIT {
       Command.shell(
           "dd if=/dev/zero of=" + disk.path() + " bs=4k count=1 seek=8 oflag=direct,dsync");
       assertEquals(1, seen("Write .*offset=0x8000 .*fua=1"), "an O_DSYNC write is a FUA write");
+      Command.shell("blkdiscard -o 1M -l 1M " + disk.path());
+      assertEquals(1, seen("Trim .*offset=0x100000 .*count=0x100000"));
+      Command.shell("blkdiscard -z -o 2M -l 1M " + disk.path());
+      assertEquals(1, seen("Zero .*offset=0x200000 .*count=0x100000.*may_trim=0"));
+      Command.shell("fallocate -p -o 4M -l 1M " + disk.path());
+      assertEquals(1, seen("Zero .*offset=0x400000 .*count=0x100000.*may_trim=1"));
     }
   }
 
@@ -76,19 +82,6 @@ final class DurabilityIT {
                 "pwrite=cat >/dev/null");
         Disk disk = Disk.attach(server.uri())) {
       assertEquals("write through", disk.queue("write_cache"));
-    }
-  }
-
-  @Test
-  void serverSeesDiscardsAndZeroes() throws IOException {
-    try (NbdServer server = logging();
-        Disk disk = Disk.attach(server.uri())) {
-      Command.shell("blkdiscard -o 1M -l 1M " + disk.path());
-      assertEquals(1, seen("Trim .*offset=0x100000 .*count=0x100000"));
-      Command.shell("blkdiscard -z -o 2M -l 1M " + disk.path());
-      assertEquals(1, seen("Zero .*offset=0x200000 .*count=0x100000.*may_trim=0"));
-      Command.shell("fallocate -p -o 4M -l 1M " + disk.path());
-      assertEquals(1, seen("Zero .*offset=0x400000 .*count=0x100000.*may_trim=1"));
     }
   }
 

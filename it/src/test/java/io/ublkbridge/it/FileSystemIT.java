@@ -11,21 +11,19 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /// A file system made on an attached disk holds a real tree of files over a detach and an attach.
 final class FileSystemIT {
-  /// Some thousands of files that every Debian has.
-  private static final String TREE = "etc usr/share usr/lib/python3 usr/lib/udev usr/sbin";
+  /// Copies some thousand files that every Debian has, most of them small, to the current
+  /// directory.
+  private static final String COPY_TREE =
+      "(cd / && find etc usr/share usr/sbin usr/lib -xdev -type f -size -64k | head -n 3000)"
+          + " | tar -C / -cf - -T - | tar -xf -";
 
-  private static final String CHECKSUMS = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
+  private static final String CHECKSUMS = "find . -type f -print0 | sort -z | xargs -0 md5sum";
 
   @TempDir Path dir;
   @TempDir Path mountPoint;
 
   @ParameterizedTest
-  @CsvSource({
-    "mkfs.ext4 -q, NBDKIT",
-    "mkfs.xfs -q, NBDKIT",
-    "mkfs.ext4 -q, QEMU_NBD",
-    "mkfs.ext4 -q, NBD_SERVER"
-  })
+  @CsvSource({"mkfs.ext4 -q, NBDKIT", "mkfs.xfs -q, QEMU_NBD", "mkfs.ext4 -q, NBD_SERVER"})
   void treeSurvivesOnNbd(String mkfs, NbdServer.Kind kind) {
     Path image = image();
     try (NbdServer server = NbdServer.serve(kind, image)) {
@@ -33,19 +31,9 @@ final class FileSystemIT {
     }
   }
 
-  @ParameterizedTest
-  @CsvSource({"mkfs.ext4 -q", "mkfs.xfs -q"})
-  void treeSurvivesInAFile(String mkfs) {
-    assertTreeSurvives("file:" + image(), mkfs);
-  }
-
   @Test
-  void fileSystemMadeElsewhereIsFound() {
-    Path image = image();
-    Command.shell("mkfs.ext4 -q -F -L elsewhere " + image);
-    try (Disk disk = Disk.attach("file:" + image, "--read-only")) {
-      assertEquals("elsewhere", Command.shell("blkid -o value -s LABEL " + disk.path()));
-    }
+  void treeSurvivesInAFile() {
+    assertTreeSurvives("file:" + image(), "mkfs.xfs -q");
   }
 
   private Path image() {
@@ -60,12 +48,7 @@ final class FileSystemIT {
     try (Disk disk = Disk.attach(uri)) {
       Command.shell(mkfs + " " + disk.path());
       disk.mount(mountPoint);
-      Command.shell(
-          "cd / && for d in "
-              + TREE
-              + "; do [ -e $d ] && cp -a --parents $d "
-              + mountPoint
-              + "; done; sync");
+      Command.shell("cd " + mountPoint + " && " + COPY_TREE + " && sync");
       before = checksums();
       assertTrue(before.lines().count() > 2000, "a real tree has thousands of files");
       Command.shell("umount " + mountPoint);

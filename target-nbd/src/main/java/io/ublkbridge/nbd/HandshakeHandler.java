@@ -14,6 +14,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.util.concurrent.Promise;
+import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import java.io.IOException;

@@ -9,6 +9,7 @@ import io.netty.channel.unix.DomainSocketAddress;
 import io.netty.channel.uring.IoUringDomainSocketChannel;
 import io.netty.channel.uring.IoUringSocketChannel;
 import io.netty.util.concurrent.Promise;
+import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import java.io.FileNotFoundException;

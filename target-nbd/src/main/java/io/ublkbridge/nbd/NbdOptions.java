@@ -1,5 +1,6 @@
 package io.ublkbridge.nbd;
 
+import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;

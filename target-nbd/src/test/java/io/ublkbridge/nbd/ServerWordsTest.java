@@ -2,10 +2,8 @@ package io.ublkbridge.nbd;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.time.Duration;
 import org.junit.jupiter.api.Test;
 
 /// What a server says never harms a log or a terminal, and never floods it.
@@ -42,17 +40,5 @@ final class ServerWordsTest {
       told += errors.report(NbdProtocol.NBD_CMD_READ, errno, "") ? 1 : 0;
     }
     assertEquals(64, told);
-  }
-
-  @Test
-  void durationsAreWrittenByPeople() {
-    assertEquals(Duration.ofMillis(500), Durations.parse("500ms"));
-    assertEquals(Duration.ofSeconds(60), Durations.parse("60s"));
-    assertEquals(Duration.ofMinutes(2), Durations.parse("2m"));
-    assertEquals(Duration.ofHours(1), Durations.parse("1h"));
-    assertThrows(IllegalArgumentException.class, () -> Durations.parse("1d"));
-    assertThrows(IllegalArgumentException.class, () -> Durations.parse(""));
-    assertEquals("1500 ms", Durations.format(Duration.ofMillis(1500)));
-    assertEquals("60 s", Durations.format(Duration.ofMinutes(1)));
   }
 }

@@ -1,4 +1,4 @@
-package io.ublkbridge.cli;
+package io.ublkbridge.target;
 
 import java.time.Duration;
 import java.util.Locale;
@@ -6,13 +6,15 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /// Durations as people write them: `500ms`, `90s`, `10m`, `1h`.
-final class Durations {
+public final class Durations {
   private static final Pattern DURATION = Pattern.compile("(\\d{1,9})(ms|s|m|h)");
 
   private Durations() {}
 
+  /// The duration in `text`.
+  ///
   /// @throws IllegalArgumentException if `text` is not a duration, saying how to write one
-  static Duration parse(String text) {
+  public static Duration parse(String text) {
     Matcher matcher = DURATION.matcher(text.strip().toLowerCase(Locale.ROOT));
     if (!matcher.matches()) {
       throw new IllegalArgumentException(
@@ -28,7 +30,7 @@ final class Durations {
   }
 
   /// `duration` in the largest unit that holds it exactly.
-  static String format(Duration duration) {
+  public static String format(Duration duration) {
     long millis = duration.toMillis();
     if (millis % 1000 != 0) {
       return millis + "ms";
