@@ -104,7 +104,7 @@ final class AttachCommand implements Verb {
 
   @Override
   public Integer call() throws CommandFailure {
-    Attachment attachment = new Attachment(host, request());
+    Attachment attachment = new Attachment(host, request(), DaemonProcess::start);
     answer.line(attachment.attach());
     if (foreground && attachment.server() != null) {
       return Foreground.serve(attachment.server());

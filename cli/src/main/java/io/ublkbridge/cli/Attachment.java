@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -15,21 +16,22 @@ import org.jspecify.annotations.Nullable;
 /// Makes a device: everything that can be known is checked first, then a server is started and
 /// watched until its disk can be used. A failure at any point leaves no device, process or file.
 final class Attachment {
-  /// What the server keeps of the time for itself, so that it can say which part of its work took
-  /// too long before it is killed.
-  private static final Duration SERVER_MARGIN = Duration.ofSeconds(2);
+  /// What is kept of the time, so that a server can say what took too long before it is killed.
+  private static final Duration SERVER_MARGIN_MAX = Duration.ofSeconds(10);
 
   private final Host host;
   private final AttachRequest request;
+  private final ServerStarter starter;
   private final DeviceRegistry registry;
   private final Deadline deadline;
   private @Nullable DaemonProcess server;
   private int addedId = DeviceOptions.ANY_ID;
   private @Nullable Path log;
 
-  Attachment(Host host, AttachRequest request) {
+  Attachment(Host host, AttachRequest request, ServerStarter starter) {
     this.host = host;
     this.request = request;
+    this.starter = starter;
     this.registry = new DeviceRegistry(host);
     this.deadline = Deadline.after(request.timeout());
   }
@@ -43,6 +45,7 @@ final class Attachment {
     String name = freeName();
     requireFreeId();
     new HostCheck(host).requireAble(request.what());
+    clearDead(name);
     Thread undo = new Thread(this::undo, "undo");
     Runtime.getRuntime().addShutdownHook(undo);
     try {
@@ -102,6 +105,15 @@ final class Attachment {
     return request.name();
   }
 
+  /// A device whose server died and whose name is wanted again makes room for the new one.
+  private void clearDead(String name) {
+    for (DeviceRecord record : registry.all()) {
+      if (record.name().equals(name) && registry.health(record) == Health.DEAD) {
+        new Wreck(host, registry).clear(record.id());
+      }
+    }
+  }
+
   private void requireFreeId() throws CommandFailure {
     int id = request.device().id();
     if (id != DeviceOptions.ANY_ID && Files.exists(host.charDevice(id))) {
@@ -131,10 +143,10 @@ final class Attachment {
               name,
               request.device(),
               request.targetOptions(),
-              serverTimeout(),
+              Instant.now().plus(serverTimeout()),
               log == null ? null : log.toString(),
               MountNamespace.present(host.proc()));
-      DaemonProcess server = DaemonProcess.start(serverRequest, log);
+      DaemonProcess server = starter.start(serverRequest, log);
       this.server = server;
       return awaitReady(server);
     } catch (IOException e) {
@@ -145,8 +157,8 @@ final class Attachment {
 
   private Duration serverTimeout() {
     Duration left = deadline.remaining();
-    Duration shortened = left.minus(SERVER_MARGIN);
-    return shortened.compareTo(SERVER_MARGIN) < 0 ? left : shortened;
+    Duration margin = left.dividedBy(4);
+    return left.minus(margin.compareTo(SERVER_MARGIN_MAX) < 0 ? margin : SERVER_MARGIN_MAX);
   }
 
   private int awaitReady(DaemonProcess server) throws CommandFailure {

@@ -12,6 +12,7 @@ import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 import java.io.IOException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -99,11 +100,13 @@ final class Daemon {
   private BlockTarget openTarget(QueueLoops loops) throws TargetOpenException {
     OpenContext context =
         new OpenContext(
-            loops.loop(0),
-            request.device().readOnly(),
-            request.openTimeout(),
-            request.targetOptions());
+            loops.loop(0), request.device().readOnly(), untilOpen(), request.targetOptions());
     return TargetRegistry.load().open(TargetUri.parse(request.source()), context);
+  }
+
+  private Duration untilOpen() {
+    Duration left = Duration.between(Instant.now(), request.openUntil());
+    return left.isPositive() ? left : Duration.ofMillis(1);
   }
 
   /// After a failed start: nothing but the log stays.

@@ -27,6 +27,13 @@ final class DaemonProcess {
     this.process = process;
   }
 
+  /// Listens to a process that sends its reports to its standard output.
+  static DaemonProcess of(Process process) {
+    DaemonProcess daemon = new DaemonProcess(process);
+    Thread.ofPlatform().daemon().name("reports").start(daemon::readReports);
+    return daemon;
+  }
+
   /// Starts a server in a session and a mount namespace of its own.
   ///
   /// @param log takes all that it says; null lets it speak through this process
@@ -44,9 +51,7 @@ final class DaemonProcess {
         log == null
             ? ProcessBuilder.Redirect.INHERIT
             : ProcessBuilder.Redirect.appendTo(log.toFile()));
-    DaemonProcess daemon = new DaemonProcess(startAsIoFlusher(builder));
-    Thread.ofPlatform().daemon().name("reports").start(daemon::readReports);
-    return daemon;
+    return of(startAsIoFlusher(builder));
   }
 
   private static List<String> command(String home, ServerRequest request) {

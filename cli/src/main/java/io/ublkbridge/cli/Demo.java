@@ -12,7 +12,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// The demo, step by step; whatever happens, nothing of it is left afterwards.
@@ -100,25 +99,7 @@ final class Demo implements AutoCloseable {
 
   private String makeImage() throws CommandFailure, IOException {
     Path tree = Files.createDirectory(directory.resolve("tree"));
-    DemoTree chosen =
-        DemoTree.choose(
-            Stream.of(
-                    "usr/share/doc",
-                    "usr/share/zoneinfo",
-                    "usr/share/perl",
-                    "usr/share/perl5",
-                    "usr/lib/python3",
-                    "usr/include",
-                    "usr/share/i18n",
-                    "usr/share/bash-completion",
-                    "usr/lib/udev",
-                    "usr/lib/terminfo",
-                    "usr/share/terminfo",
-                    "usr/bin",
-                    "etc")
-                .map(host.root()::resolve)
-                .filter(Files::isDirectory)
-                .toList());
+    DemoTree chosen = DemoTree.choose(host.root());
     List<String> copy = new ArrayList<>(List.of("cp", "--archive", "--parents"));
     chosen.roots().forEach(root -> copy.add(root.toString()));
     copy.add(tree.toString());
@@ -161,7 +142,7 @@ final class Demo implements AutoCloseable {
   private String attach() throws CommandFailure {
     AttachRequest request =
         new AttachRequest(uri(), null, DeviceOptions.defaults(), Map.of(), ATTACH_TIMEOUT, false);
-    device = new Attachment(host, request).attach();
+    device = new Attachment(host, request, DaemonProcess::start).attach();
     return device;
   }
 

@@ -39,7 +39,7 @@ final class Detachment {
       clearWreck();
       return;
     }
-    if (!force) {
+    if (!force && Files.exists(host.disk(record.id()))) {
       requireUnused();
       flush();
       requireUnused();

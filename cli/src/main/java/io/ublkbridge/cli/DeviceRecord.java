@@ -3,7 +3,6 @@ package io.ublkbridge.cli;
 import io.ublkbridge.cli.ProcessTable.Identity;
 import java.io.IOException;
 import java.time.Instant;
-import java.time.format.DateTimeParseException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -87,18 +86,14 @@ record DeviceRecord(
                 fields.integer("queues"),
                 fields.integer("depth"),
                 fields.truth("readOnly"));
-    try {
-      return new DeviceRecord(
-          fields.integer("id"),
-          fields.text("name"),
-          fields.text("source"),
-          new Identity(fields.number("pid"), fields.number("pidStartTicks")),
-          Instant.parse(fields.text("since")),
-          fields.textOrNull("log"),
-          fields.texts("options"),
-          disk);
-    } catch (DateTimeParseException e) {
-      throw new IOException("'since' is not a time", e);
-    }
+    return new DeviceRecord(
+        fields.integer("id"),
+        fields.text("name"),
+        fields.text("source"),
+        new Identity(fields.number("pid"), fields.number("pidStartTicks")),
+        fields.time("since"),
+        fields.textOrNull("log"),
+        fields.texts("options"),
+        disk);
   }
 }

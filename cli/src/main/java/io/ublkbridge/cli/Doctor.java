@@ -46,8 +46,9 @@ record Doctor(Host host) {
     Finding driver = facts.driver();
     findings.add(driver);
     findings.add(facts.privilege());
-    findings.add(ioUring(facts));
-    if (driver.level() == Level.OK) {
+    Finding ioUring = ioUring(facts);
+    findings.add(ioUring);
+    if (driver.level() == Level.OK && ioUring.level() == Level.OK) {
       findings.add(features());
     }
     findings.add(facts.ioFlusher());

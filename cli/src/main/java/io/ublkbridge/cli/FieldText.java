@@ -46,9 +46,17 @@ final class FieldText {
       case Number number when BYTES.contains(String.valueOf(field.getKey())) ->
           number
               + (number.longValue() < 1024 ? "" : " (" + ByteSize.format(number.longValue()) + ")");
-      case List<?> list -> String.join(", ", list.stream().map(String::valueOf).toList());
+      case List<?> list -> String.join(", ", list.stream().map(FieldText::element).toList());
       default -> String.valueOf(field.getValue());
     };
+  }
+
+  /// An object in a list stands for its values: their names would only be in the way.
+  private static String element(Object element) {
+    if (element instanceof Map<?, ?> object) {
+      return String.join(" ", object.values().stream().map(String::valueOf).toList());
+    }
+    return String.valueOf(element);
   }
 
   /// `maxIo` → `max io`.

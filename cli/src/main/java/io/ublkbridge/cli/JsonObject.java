@@ -1,6 +1,8 @@
 package io.ublkbridge.cli;
 
 import java.io.IOException;
+import java.time.Instant;
+import java.time.format.DateTimeParseException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -22,6 +24,14 @@ record JsonObject(Map<String, Object> fields) {
 
   @Nullable String textOrNull(String name) throws IOException {
     return has(name) ? text(name) : null;
+  }
+
+  Instant time(String name) throws IOException {
+    try {
+      return Instant.parse(text(name));
+    } catch (DateTimeParseException e) {
+      throw new IOException("'" + name + "' is not a time", e);
+    }
   }
 
   long number(String name) throws IOException {

@@ -9,6 +9,7 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.Enumeration;
 import java.util.List;
 import java.util.Map;
@@ -36,7 +37,7 @@ final class Rehearsal {
     FieldText.lines(new TargetInfo("memory:1M", Map.of(), Duration.ofSeconds(9)).read());
     ServerRequest request =
         new ServerRequest(
-            "memory:1M", "m", DeviceOptions.defaults(), Map.of(), Duration.ofSeconds(1), null, "");
+            "memory:1M", "m", DeviceOptions.defaults(), Map.of(), Instant.EPOCH, null, "");
     ServerRequest.ofJson(request.toJson());
     ServerReport.ofJson(new ServerReport.Ready(0).toJson());
     Posix.close(Posix.open("/dev/null", Posix.O_RDWR));

@@ -2,7 +2,7 @@ package io.ublkbridge.cli;
 
 import io.ublkbridge.device.DeviceOptions;
 import java.io.IOException;
-import java.time.Duration;
+import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -12,7 +12,8 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param source the target's URI
 /// @param targetOptions the options that belong to the target, by long name without dashes
-/// @param openTimeout how long opening the target may take
+/// @param openUntil when the target must be open; a point in time, because the server's own start
+///   takes a part of what is left
 /// @param log the file that its messages go to until the id is known, or null for none
 /// @param mountNamespace that of the one who asks; the server has another, if it may
 record ServerRequest(
@@ -20,7 +21,7 @@ record ServerRequest(
     String name,
     DeviceOptions device,
     Map<String, String> targetOptions,
-    Duration openTimeout,
+    Instant openUntil,
     @Nullable String log,
     String mountNamespace) {
 
@@ -35,7 +36,7 @@ record ServerRequest(
     fields.put("blockSize", device.blockBytes());
     fields.put("readOnly", device.readOnly());
     fields.put("options", targetOptions);
-    fields.put("openTimeoutMillis", openTimeout.toMillis());
+    fields.put("openUntil", openUntil.toString());
     if (log != null) {
       fields.put("log", log);
     }
@@ -56,7 +57,7 @@ record ServerRequest(
             fields.integer("blockSize"),
             fields.truth("readOnly")),
         fields.texts("options"),
-        Duration.ofMillis(fields.number("openTimeoutMillis")),
+        fields.time("openUntil"),
         fields.textOrNull("log"),
         fields.text("mountNamespace"));
   }
