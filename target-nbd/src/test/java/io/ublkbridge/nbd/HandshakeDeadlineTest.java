@@ -65,7 +65,7 @@ final class HandshakeDeadlineTest {
   void noGreeting() {
     TargetOpenException failure = failureAfterTheDeadline();
     assertEquals(Reason.TIMED_OUT, failure.reason());
-    assertEquals("the server sent no greeting within 10 s", failure.getMessage());
+    assertEquals("the server sent no greeting within 10s", failure.getMessage());
   }
 
   @Test
@@ -74,7 +74,7 @@ final class HandshakeDeadlineTest {
     serverSends(reply(NbdProtocol.NBD_OPT_STRUCTURED_REPLY, NbdProtocol.NBD_REP_ACK));
     TargetOpenException failure = failureAfterTheDeadline();
     assertEquals(Reason.TIMED_OUT, failure.reason());
-    assertEquals("the server did not answer GO within 10 s", failure.getMessage());
+    assertEquals("the server did not answer GO within 10s", failure.getMessage());
   }
 
   @Test
