@@ -8,12 +8,18 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/// A disk attached for a test; detached when closed.
+/// A disk that a test uses; gone when closed.
 ///
-/// @param path its node
-record Disk(Path path) implements AutoCloseable {
+/// Either the command attaches it, as a person would, or it is served from this very process: the
+/// same device, queue and target code without two JVM starts, which take seconds in an emulator.
+interface Disk extends AutoCloseable {
+  /// Its node.
+  Path path();
 
-  /// Attaches, and expects the disk to be usable at once.
+  @Override
+  void close();
+
+  /// Attaches with the command, and expects the disk to be usable at once.
   static Disk attach(String uri, String... options) {
     List<String> command = new ArrayList<>(List.of("ublk-bridge", "attach", uri));
     command.addAll(List.of(options));
@@ -24,31 +30,42 @@ record Disk(Path path) implements AutoCloseable {
     Path path = Path.of(attached.output().strip());
     assertEquals(
         "block special file", Command.shell("stat -c %F " + path), "the node is there at once");
-    return new Disk(path);
+    return new Attached(path);
+  }
+
+  /// Serves from this process, with the kernel's defaults but for `changes`.
+  static ServedDisk serve(String uri, ServedDisk.Option... changes) {
+    return ServedDisk.serve(uri, changes);
   }
 
   /// `ublkbN`.
-  String name() {
-    return path.getFileName().toString();
+  default String name() {
+    return path().getFileName().toString();
   }
 
   /// A value of the disk's queue as the kernel has it.
-  String queue(String attribute) {
+  default String queue(String attribute) {
     return Command.shell("cat /sys/block/" + name() + "/queue/" + attribute);
   }
 
-  long sizeBytes() {
-    return Long.parseLong(Command.shell("blockdev --getsize64 " + path));
+  default int queueCount() {
+    return Integer.parseInt(Command.shell("ls /sys/block/" + name() + "/mq | wc -l"));
   }
 
-  Disk mount(Path directory) {
-    Command.run("mount", path.toString(), directory.toString()).succeeded();
-    return this;
+  default long sizeBytes() {
+    return Long.parseLong(Command.shell("blockdev --getsize64 " + path()));
   }
 
-  @Override
-  public void close() {
-    Command.ublkBridge("detach", path.toString()).succeeded();
-    assertTrue(Files.notExists(path), () -> path + " is gone when detach returns");
+  default void mount(Path directory) {
+    Command.run("mount", path().toString(), directory.toString()).succeeded();
+  }
+
+  /// A disk that has a server process of its own.
+  record Attached(Path path) implements Disk {
+    @Override
+    public void close() {
+      Command.ublkBridge("detach", path.toString()).succeeded();
+      assertTrue(Files.notExists(path), () -> path + " is gone when detach returns");
+    }
   }
 }

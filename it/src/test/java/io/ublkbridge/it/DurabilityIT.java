@@ -40,7 +40,7 @@ final class DurabilityIT {
   @Test
   void serverSeesFlushFuaDiscardAndZeroes() throws IOException {
     try (NbdServer server = logging();
-        Disk disk = Disk.attach(server.uri())) {
+        Disk disk = Disk.serve(server.uri())) {
       assertEquals("write back", disk.queue("write_cache"));
       assertEquals("1", disk.queue("fua"));
       long flushes = seen("Flush");
@@ -62,7 +62,7 @@ final class DurabilityIT {
   @Test
   void serverWithoutFuaGetsFlushesInstead() throws IOException {
     try (NbdServer server = logging("--filter=fua", "--filter=nocache");
-        Disk disk = Disk.attach(server.uri())) {
+        Disk disk = Disk.serve(server.uri())) {
       assertEquals("0", disk.queue("fua"));
       long flushes = seen("Flush");
       Command.shell("dd if=/dev/zero of=" + disk.path() + " bs=4k count=1 oflag=direct,dsync");
@@ -80,7 +80,7 @@ final class DurabilityIT {
                 "can_write=exit 0",
                 "pread=dd if=/dev/zero count=$3 iflag=count_bytes,fullblock status=none",
                 "pwrite=cat >/dev/null");
-        Disk disk = Disk.attach(server.uri())) {
+        Disk disk = Disk.serve(server.uri())) {
       assertEquals("write through", disk.queue("write_cache"));
     }
   }
@@ -91,7 +91,7 @@ final class DurabilityIT {
     Command.shell("truncate -s 64M " + image);
     try (NbdServer server =
             NbdServer.nbdkit("--filter=nozero", "--filter=notrim", "file", image.toString());
-        Disk disk = Disk.attach(server.uri())) {
+        Disk disk = Disk.serve(server.uri())) {
       assertEquals("0", disk.queue("discard_max_bytes"));
       assertFalse(Command.run("blkdiscard", disk.path().toString()).status() == 0);
     }
@@ -102,7 +102,7 @@ final class DurabilityIT {
     Path image = dir.resolve("disk.img");
     Command.shell("truncate -s 64M " + image);
     for (String uri : List.of("memory:64M", "file:" + image)) {
-      try (Disk disk = Disk.attach(uri)) {
+      try (Disk disk = Disk.serve(uri)) {
         Command.shell(
             "tr '\\0' x < /dev/zero | dd of=%1$s bs=1M count=4 iflag=fullblock oflag=direct; "
                     .formatted(disk.path())

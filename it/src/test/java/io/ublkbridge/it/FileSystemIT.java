@@ -45,7 +45,7 @@ final class FileSystemIT {
 
   private void assertTreeSurvives(String uri, String mkfs) {
     String before;
-    try (Disk disk = Disk.attach(uri)) {
+    try (Disk disk = Disk.serve(uri)) {
       Command.shell(mkfs + " " + disk.path());
       disk.mount(mountPoint);
       Command.shell("cd " + mountPoint + " && " + COPY_TREE + " && sync");
@@ -53,7 +53,7 @@ final class FileSystemIT {
       assertTrue(before.lines().count() > 2000, "a real tree has thousands of files");
       Command.shell("umount " + mountPoint);
     }
-    try (Disk disk = Disk.attach(uri)) {
+    try (Disk disk = Disk.serve(uri)) {
       disk.mount(mountPoint);
       assertEquals(before, checksums());
       Command.shell("umount " + mountPoint);

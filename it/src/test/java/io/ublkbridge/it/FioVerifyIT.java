@@ -1,5 +1,9 @@
 package io.ublkbridge.it;
 
+import static io.ublkbridge.it.ServedDisk.blocks;
+import static io.ublkbridge.it.ServedDisk.depth;
+import static io.ublkbridge.it.ServedDisk.maxIo;
+import static io.ublkbridge.it.ServedDisk.queues;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
@@ -19,8 +23,8 @@ final class FioVerifyIT {
   @ParameterizedTest
   @ValueSource(ints = {1, 2})
   void memoryKeepsWhatWasWritten(int queues) {
-    try (Disk disk = Disk.attach("memory:" + SIZE, "--queues", Integer.toString(queues))) {
-      assertEquals(queues, queueCount(disk));
+    try (Disk disk = Disk.serve("memory:" + SIZE, queues(queues))) {
+      assertEquals(queues, disk.queueCount());
       verifyAtEveryDepth(disk);
     }
   }
@@ -28,7 +32,7 @@ final class FioVerifyIT {
   @Test
   void fileKeepsWhatWasWritten() {
     Path image = image();
-    try (Disk disk = Disk.attach("file:" + image, "--queues", "2")) {
+    try (Disk disk = Disk.serve("file:" + image, queues(2))) {
       verifyAtEveryDepth(disk);
     }
   }
@@ -38,8 +42,8 @@ final class FioVerifyIT {
   void nbdKeepsWhatWasWritten(NbdServer.Kind kind) {
     Path image = image();
     try (NbdServer server = NbdServer.serve(kind, image);
-        Disk disk = Disk.attach(server.uri(), "--queues", "2", "--max-io", "1M")) {
-      assertEquals(2, queueCount(disk), "all three servers allow several connections");
+        Disk disk = Disk.serve(server.uri(), queues(2), maxIo(1 << 20))) {
+      assertEquals(2, disk.queueCount(), "all three servers allow several connections");
       verifyAtEveryDepth(disk);
     }
   }
@@ -50,16 +54,15 @@ final class FioVerifyIT {
     try (NbdServer server =
             NbdServer.nbdkitOnTcp(
                 "--filter=multi-conn", "file", image.toString(), "multi-conn-mode=disable");
-        Disk disk = Disk.attach(server.uri(), "--queues", "2")) {
-      assertEquals(1, queueCount(disk), "without multi-conn there is one connection, one queue");
+        Disk disk = Disk.serve(server.uri(), queues(2))) {
+      assertEquals(1, disk.queueCount(), "without multi-conn there is one connection, one queue");
       verify(disk, 32, "512-1M", "16m");
     }
   }
 
   @Test
   void deepestQueueAndLongestRequestsKeepWhatWasWritten() {
-    try (Disk disk =
-        Disk.attach("memory:" + SIZE, "--queues", "1", "--depth", "4096", "--max-io", "4M")) {
+    try (Disk disk = Disk.serve("memory:" + SIZE, queues(1), depth(4096), maxIo(4 << 20))) {
       assertEquals("4096", disk.queue("max_hw_sectors_kb"));
       verify(disk, 64, "512-4M", "24m");
     }
@@ -67,7 +70,7 @@ final class FioVerifyIT {
 
   @Test
   void shallowestQueueAndLargeBlocksKeepWhatWasWritten() {
-    try (Disk disk = Disk.attach("memory:" + SIZE, "--depth", "1", "--block-size", "4096")) {
+    try (Disk disk = Disk.serve("memory:" + SIZE, depth(1), blocks(4096))) {
       assertEquals("4096", disk.queue("logical_block_size"));
       verify(disk, 8, "4k-256k", "8m");
     }
@@ -77,10 +80,6 @@ final class FioVerifyIT {
     Path image = dir.resolve("disk.img");
     Command.shell("truncate -s " + SIZE + " " + image);
     return image;
-  }
-
-  private static int queueCount(Disk disk) {
-    return Integer.parseInt(Command.shell("ls /sys/block/" + disk.name() + "/mq | wc -l"));
   }
 
   private static void verifyAtEveryDepth(Disk disk) {

@@ -16,7 +16,7 @@ final class GeometryIT {
     Path image = dir.resolve("disk.img");
     Command.shell("truncate -s 64M " + image);
     try (NbdServer server = NbdServer.nbdkit("-r", "file", image.toString());
-        Disk disk = Disk.attach(server.uri())) {
+        Disk disk = Disk.serve(server.uri())) {
       assertEquals("1", Command.shell("blockdev --getro " + disk.path()));
       Command write =
           Command.run(
@@ -29,7 +29,7 @@ final class GeometryIT {
   void oddSizesAreKeptToTheBlock() {
     Path image = dir.resolve("odd.img");
     Command.shell("truncate -s " + (1048576 + 3 * 512) + " " + image);
-    try (Disk disk = Disk.attach("file:" + image)) {
+    try (Disk disk = Disk.serve("file:" + image)) {
       assertEquals(1048576 + 3 * 512, disk.sizeBytes());
       Command.shell(
           "dd if=/dev/urandom of=" + disk.path() + " bs=512 seek=2050 count=1 conv=fsync");
@@ -43,7 +43,7 @@ final class GeometryIT {
     Command.shell("head -c " + (1048576 + 100) + " /dev/urandom > " + image);
     String tail = Command.shell("tail -c 100 " + image + " | sha256sum");
     try (NbdServer server = NbdServer.nbdkit("file", image.toString());
-        Disk disk = Disk.attach(server.uri())) {
+        Disk disk = Disk.serve(server.uri())) {
       assertEquals(1048576, disk.sizeBytes());
       Command.shell("dd if=/dev/zero of=" + disk.path() + " bs=1M oflag=direct count=1");
     }
@@ -52,7 +52,7 @@ final class GeometryIT {
 
   @Test
   void hugeDiskIsAddressedToItsEnd() {
-    try (Disk disk = Disk.attach("memory:100T")) {
+    try (Disk disk = Disk.serve("memory:100T")) {
       assertEquals(100L << 40, disk.sizeBytes());
       Command.shell(
           "echo end | dd of=%1$s bs=512 seek=$((100*1024*1024*1024*2 - 1)) conv=fsync,sync; "
@@ -72,7 +72,7 @@ final class GeometryIT {
                 "blocksize-preferred=65536",
                 "blocksize-maximum=256K",
                 "blocksize-error-policy=error");
-        Disk disk = Disk.attach(server.uri())) {
+        Disk disk = Disk.serve(server.uri())) {
       assertEquals("4096", disk.queue("logical_block_size"));
       assertEquals("65536", disk.queue("minimum_io_size"));
       Command.shell("dd if=/dev/urandom of=" + disk.path() + " bs=1M count=8 oflag=direct");

@@ -19,6 +19,7 @@ final class LifecycleIT {
   private static final long IO_FLUSHER_FLAGS = 0x180000;
 
   private static final int CYCLES = 20;
+  private static final int COMMAND_CYCLES = 4;
 
   @TempDir Path dir;
   private HostState before = HostState.now();
@@ -36,11 +37,32 @@ final class LifecycleIT {
   @Test
   void manyCyclesLeaveNothingBehind() {
     long threads = Long.parseLong(Command.shell("ps -eLf | grep -v '\\[.*\\]$' | wc -l"));
-    for (int cycle = 0; cycle < CYCLES; cycle++) {
+    for (int cycle = 0; cycle < COMMAND_CYCLES; cycle++) {
       Disk.attach("memory:16M").close();
     }
     long threadsAfter = Long.parseLong(Command.shell("ps -eLf | grep -v '\\[.*\\]$' | wc -l"));
     assertTrue(threadsAfter <= threads + 2, threads + " threads became " + threadsAfter);
+  }
+
+  @Test
+  void manyDisksOfOneProcessLeaveNoThreadsAndFiles() {
+    // The first one starts what stays for good: helper threads, class files.
+    Disk.serve("memory:16M").close();
+    String before = openFilesAndThreads();
+    for (int cycle = 0; cycle < CYCLES; cycle++) {
+      try (Disk disk = Disk.serve("memory:16M")) {
+        Command.shell("dd if=" + disk.path() + " of=/dev/null bs=64k count=4 iflag=direct");
+      }
+    }
+    assertEquals(before, openFilesAndThreads());
+  }
+
+  private static String openFilesAndThreads() {
+    long pid = ProcessHandle.current().pid();
+    return Command.shell(
+        "ls -l /proc/%1$d/fd | grep -cE 'ublk|io_uring|eventfd'; grep -h '^ublk' /proc/%1$d/task/*/comm | wc -l; grep -c ublk /proc/%1$d/maps"
+                .formatted(pid)
+            + " || true");
   }
 
   @Test

@@ -44,7 +44,7 @@ final class LostServerIT {
                 "error-pread=EIO",
                 "error-rate=100%",
                 "error-file=" + inject);
-        Disk disk = Disk.attach(server.uri())) {
+        Disk disk = Disk.serve(server.uri())) {
       Command.shell("touch " + inject);
       Command full =
           Command.run(
