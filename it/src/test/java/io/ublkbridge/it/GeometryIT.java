@@ -83,11 +83,14 @@ final class GeometryIT {
   @Test
   void partitionsOfAReadOnlyDiskAreThereWhenAttachReturns() {
     Path image = dir.resolve("parts.img");
+    // Two entries of a DOS partition table: 32 MiB from sector 2048, and 16 MiB behind it.
     Command.shell(
-        "truncate -s 64M "
-            + image
-            + "; printf 'label: gpt\\nsize=16M\\nsize=16M\\n' | sfdisk -q "
-            + image);
+        "truncate -s 64M %1$s; ".formatted(image)
+            + "printf '\\0\\0\\0\\0\\203\\0\\0\\0\\0\\10\\0\\0\\0\\0\\1\\0"
+            + "\\0\\0\\0\\0\\203\\0\\0\\0\\0\\10\\1\\0\\0\\200\\0\\0' | dd of=%1$s bs=1 seek=446 conv=notrunc status=none; "
+                .formatted(image)
+            + "printf '\\125\\252' | dd of=%1$s bs=1 seek=510 conv=notrunc status=none"
+                .formatted(image));
     try (Disk disk = Disk.attach("file:" + image, "--read-only")) {
       assertEquals("1", Command.shell("blockdev --getro " + disk.path()));
       Command.shell("[ -b " + disk.path() + "p1 ] && [ -b " + disk.path() + "p2 ]");

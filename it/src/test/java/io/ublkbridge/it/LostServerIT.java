@@ -3,6 +3,7 @@ package io.ublkbridge.it;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -19,15 +20,18 @@ final class LostServerIT {
   @Test
   void lostConnectionFailsIoAtOnceAndSaysSo() {
     NbdServer server = NbdServer.nbdkit("memory", "64M");
-    try (Disk disk = Disk.attach(server.uri(), "--name", "lost")) {
-      read(disk).succeeded();
-      server.kill();
-      Command failed = read(disk);
-      assertNotEquals(0, failed.status());
-      assertTrue(failed.errors().contains("Link has been severed"), failed.errors());
-      String log = Command.shell("cat " + Command.json("log", "status", "lost", "--json"));
-      assertTrue(log.contains("lost"), log);
-    }
+    Disk disk = Disk.attach(server.uri(), "--name", "lost");
+    read(disk).succeeded();
+    server.kill();
+    Command failed = read(disk);
+    assertNotEquals(0, failed.status());
+    assertTrue(failed.errors().contains("Link has been severed"), failed.errors());
+    String log = Command.shell("cat " + Command.json("log", "status", "lost", "--json"));
+    assertTrue(log.contains("lost"), log);
+    Command refused = Command.ublkBridge("detach", "lost").exited(1);
+    assertTrue(refused.errors().contains("--force"), "a flush that fails is told, not swallowed");
+    Command.ublkBridge("detach", "--force", "lost").succeeded();
+    assertTrue(Files.notExists(disk.path()));
   }
 
   @Test
