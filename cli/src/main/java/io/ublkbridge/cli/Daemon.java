@@ -140,6 +140,9 @@ final class Daemon {
     int status = ExitCode.FAILURE.status();
     try {
       log.info("stopping {}", device.path());
+      if (target != null) {
+        target.stopping();
+      }
       device.stop(STOP_DEADLINE);
       release();
       files.removeLog();

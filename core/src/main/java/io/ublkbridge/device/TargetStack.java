@@ -41,6 +41,11 @@ final class TargetStack {
     }
 
     @Override
+    public void stopping() {
+      target.stopping();
+    }
+
+    @Override
     public void close() {
       target.close();
     }

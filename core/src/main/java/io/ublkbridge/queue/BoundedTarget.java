@@ -44,6 +44,11 @@ public final class BoundedTarget implements BlockTarget {
   }
 
   @Override
+  public void stopping() {
+    target.stopping();
+  }
+
+  @Override
   public void close() {
     target.close();
   }

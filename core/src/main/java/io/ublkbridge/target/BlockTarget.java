@@ -21,6 +21,10 @@ public interface BlockTarget extends AutoCloseable {
   /// @throws TargetOpenException if the queue's own connection or file cannot be had
   TargetQueue openQueue(QueueContext context) throws TargetOpenException;
 
+  /// The device is about to be stopped: a request that waits for something lost should fail within
+  /// a few seconds from now on, however long it would have waited else.
+  default void stopping() {}
+
   /// Frees everything; every queue was closed before. Idempotent.
   @Override
   void close();

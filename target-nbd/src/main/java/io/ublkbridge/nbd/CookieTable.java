@@ -2,6 +2,7 @@ package io.ublkbridge.nbd;
 
 import io.ublkbridge.target.BlockRequest;
 import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// The requests under way on one connection, found by the cookie that their replies carry.
@@ -59,14 +60,9 @@ final class CookieTable {
     return slots.length - freeCount;
   }
 
-  /// Any request under way, or null.
-  @Nullable PendingCommand any() {
-    for (PendingCommand command : slots) {
-      if (command.inUse()) {
-        return command;
-      }
-    }
-    return null;
+  /// The requests under way, in no order.
+  List<PendingCommand> underWay() {
+    return Arrays.stream(slots).filter(PendingCommand::inUse).toList();
   }
 
   /// How many ticks ago the oldest request began; 0 if there is none.

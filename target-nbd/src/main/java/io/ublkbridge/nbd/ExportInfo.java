@@ -12,6 +12,7 @@ import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// What one connection negotiated about its export.
@@ -34,6 +35,14 @@ record ExportInfo(long sizeBytes, int flags, BlockSizes blockSizes, boolean stru
   static final int MAX_ZERO_BYTES = 128 << 20;
 
   private static final int MAX_IO_UNIT_BYTES = 4096;
+
+  /// What the device was built on, and so must not lose.
+  private static final int REQUIRED_FLAGS =
+      NBD_FLAG_SEND_FLUSH
+          | NBD_FLAG_SEND_FUA
+          | NBD_FLAG_SEND_TRIM
+          | NBD_FLAG_SEND_WRITE_ZEROES
+          | NBD_FLAG_CAN_MULTI_CONN;
 
   /// The spec's "Size constraints", each unsigned 32 bit.
   record BlockSizes(long minimum, long preferred, long maximum) {
@@ -117,6 +126,28 @@ record ExportInfo(long sizeBytes, int flags, BlockSizes blockSizes, boolean stru
         (int) Math.max(block, Math.min(blockSizes.preferred(), MAX_IO_BYTES)),
         (int) (maxIo - maxIo % MAX_IO_UNIT_BYTES),
         MAX_ZERO_BYTES);
+  }
+
+  /// As [Negotiated#differenceOf]. A server that can do more than before is welcome.
+  Optional<String> differenceOf(ExportInfo later) {
+    if (later.sizeBytes != sizeBytes) {
+      return Optional.of(
+          "its size was " + sizeBytes + " bytes and is " + Long.toUnsignedString(later.sizeBytes));
+    }
+    if (!has(NBD_FLAG_READ_ONLY) && later.has(NBD_FLAG_READ_ONLY)) {
+      return Optional.of("it is read-only now");
+    }
+    int gone = flags & ~later.flags & REQUIRED_FLAGS;
+    if (gone != 0) {
+      return Optional.of("it lacks what it had: " + NbdProtocol.transmissionFlagNames(gone));
+    }
+    if (later.blockSizes.minimum() > Math.max(Geometry.MIN_BLOCK_BYTES, blockSizes.minimum())) {
+      return Optional.of("its smallest request is " + later.blockSizes.minimum() + " bytes now");
+    }
+    if (later.blockSizes.maximum() < Math.min(MAX_IO_BYTES, blockSizes.maximum())) {
+      return Optional.of("its longest request is " + later.blockSizes.maximum() + " bytes now");
+    }
+    return Optional.empty();
   }
 
   private static TargetOpenException unsupported(String message, @Nullable String remedy) {

@@ -2,6 +2,7 @@ package io.ublkbridge.nbd;
 
 import static io.ublkbridge.nbd.NbdProtocol.NBD_CMD_DISC;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_CMD_WRITE;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_ESHUTDOWN;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
@@ -12,47 +13,59 @@ import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoop;
 import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.unix.Errors;
 import io.ublkbridge.target.BlockRequest;
-import io.ublkbridge.target.IoError;
 import java.io.IOException;
+import java.util.Comparator;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
-/// One connection in the transmission phase, and the only handler of its channel.
+/// One connection in the transmission phase, and the last handler of its channel.
 ///
-/// Ends for good when the server closes it, breaks the protocol, or leaves a request unanswered for
-/// too long: then every request under way fails with [IoError#UNREACHABLE], and so does every later
-/// one. What the server has not answered may or may not have happened; the requester is told so by
-/// that error, and the socket is reset, so that requests still in its buffers are not executed
-/// late.
+/// Ends for good when the server closes it, breaks the protocol, leaves a request unanswered for
+/// too long or says that it shuts down. The socket is then reset, so that requests still in its
+/// buffers are not executed late, and the owner takes back what is under way: the server may or may
+/// not have done it.
 ///
-/// Confined to the channel's event loop, except [#close] and [#isOpen].
+/// Confined to the channel's event loop, except [#close], [#isOpen] and [#isOn].
 @SuppressWarnings("FutureReturnValueIgnored") // A failed write or close ends in exceptionCaught.
 final class NbdConnection extends ChannelInboundHandlerAdapter {
-  private static final Logger LOG = LoggerFactory.getLogger(NbdConnection.class);
   private static final long CLOSE_TIMEOUT_SECONDS = 5;
+
+  /// The one that uses a connection.
+  interface Owner {
+    /// The server has done a command. Called before its requester is told.
+    void acknowledged(PendingCommand command);
+
+    /// The server has refused a command. Called before its requester is told.
+    void refused(PendingCommand command);
+
+    /// The connection is lost. [#takePending] then tells what was under way.
+    void lost(NbdConnection connection, Loss loss);
+  }
 
   private final Channel channel;
   private final String server;
   private final Negotiated negotiated;
   private final ReceiveBuffer receiveBuffer;
   private final CookieTable commands = new CookieTable();
-  private final RequestEncoder encoder;
   private final ReplyDecoder decoder;
-
-  /// What else must know when this connection is lost.
-  private @Nullable Consumer<IOException> lossListener;
+  private RequestEncoder encoder;
+  private @Nullable Owner owner;
 
   /// Why this connection is no more.
-  private @Nullable IOException loss;
+  private @Nullable Loss loss;
 
   private boolean disconnecting;
 
+  private boolean answered;
+
   /// Counts the calls of [#tick]: a clock that costs a request no system call.
   private int ticks;
+
+  /// The tick at which something was last received.
+  private int receivedTick;
 
   /// @param server where it leads, for messages
   NbdConnection(
@@ -61,9 +74,13 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     this.server = server;
     this.negotiated = negotiated;
     this.receiveBuffer = receiveBuffer;
-    this.encoder = new RequestEncoder(channel);
+    this.encoder = new RequestEncoder(channel, new SendBuffers(channel.alloc()));
     this.decoder =
-        new ReplyDecoder(commands, new ServerErrors(server), negotiated.info().structuredReplies());
+        new ReplyDecoder(
+            commands,
+            new Replies(),
+            new ServerErrors(server),
+            negotiated.info().structuredReplies());
   }
 
   Negotiated negotiated() {
@@ -80,11 +97,17 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     return channel.eventLoop().equals(loop);
   }
 
-  /// Has `listener` told when this is lost, at once if that has happened already.
-  void onLoss(Consumer<IOException> listener) {
-    lossListener = listener;
-    if (loss != null) {
-      listener.accept(loss);
+  /// Gives it to `user`, who is told at once if it is lost already. Nothing is under way.
+  ///
+  /// @param buffers what requests are sent from; of the same event loop
+  void ownedBy(Owner user, SendBuffers buffers) {
+    owner = user;
+    Loss known = loss;
+    if (known != null) {
+      user.lost(this, known);
+    } else {
+      encoder.close();
+      encoder = new RequestEncoder(channel, buffers);
     }
   }
 
@@ -96,31 +119,31 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
   ///
   /// @param type the command, one of the spec's `NBD_CMD_*`
   /// @param flags its command flags
+  /// @param entry where the journal remembers it, if it does
+  /// @return null if there are too many
   /// @throws io.ublkbridge.target.PayloadException if the request's payload cannot be had
-  void start(BlockRequest request, int type, int flags) {
-    if (loss != null) {
-      request.fail(IoError.UNREACHABLE, loss);
-      return;
-    }
+  @Nullable PendingCommand start(
+      BlockRequest request, int type, int flags, @Nullable JournalEntry entry) {
     PendingCommand command = commands.start(request, type, ticks);
     if (command == null) {
-      request.fail(IoError.IO, null);
-      return;
+      return null;
     }
+    command.journalled(entry);
     if (type != NBD_CMD_WRITE) {
       encoder.add(
           flags, type, command.cookie(), command.offsetBytes(), (int) request.lengthBytes());
-      return;
+      return command;
     }
     boolean encoded = false;
     try {
-      encoder.addWrite(flags, command.cookie(), request);
+      encoder.addWrite(flags, command.cookie(), request, entry);
       encoded = true;
     } finally {
       if (!encoded) {
         commands.end(command);
       }
     }
+    return command;
   }
 
   /// Sends what was started.
@@ -134,20 +157,43 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
   void tick(int ticksMax) {
     ticks++;
     if (loss == null && commands.oldestAge(ticks) > ticksMax) {
-      lose("did not answer a request before its deadline", null);
+      lose("did not answer a request before its deadline", true, null);
     }
+  }
+
+  /// Whether the server has ever answered a request on it.
+  boolean hasAnswered() {
+    return answered;
+  }
+
+  /// For how many ticks nothing was under way and nothing was received.
+  int idleTicks() {
+    return commands.inFlight() == 0 ? ticks - receivedTick : 0;
+  }
+
+  /// Ends what is under way without an answer, in the order in which the queue got it.
+  List<PendingCommand> takePending() {
+    return commands.underWay().stream()
+        .sorted(Comparator.comparingLong(PendingCommand::order))
+        .toList();
+  }
+
+  /// Forgets a command of [#takePending], and returns its request.
+  BlockRequest end(PendingCommand command) {
+    return commands.end(command);
   }
 
   @Override
   public void channelRead(ChannelHandlerContext context, Object message) {
     ByteBuf received = (ByteBuf) message;
+    receivedTick = ticks;
     try {
       if (loss == null) {
         decoder.decode(
             receiveBuffer.memoryOf(received), received.readerIndex(), received.writerIndex());
       }
     } catch (ProtocolViolation violation) {
-      lose("broke the protocol: it " + violation.getMessage(), violation);
+      lose("broke the protocol: it " + violation.getMessage(), true, violation);
     } finally {
       received.release();
     }
@@ -155,49 +201,34 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
 
   @Override
   public void channelInactive(ChannelHandlerContext context) {
-    lose("closed the connection", null);
+    lose("closed the connection", false, null);
   }
 
   @Override
   public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
-    lose("cannot be reached any more: " + cause.getMessage(), cause);
+    lose("cannot be reached any more: " + cause.getMessage(), !isReset(cause), cause);
   }
 
-  /// Ends the connection from this side, because it is of no use without its siblings.
-  void abandon(IOException why) {
-    if (loss == null) {
-      failAll(why);
-    }
+  /// Whether the server's side of the connection is known to be gone.
+  private static boolean isReset(Throwable cause) {
+    return cause instanceof Errors.NativeIoException failure
+        && (failure.expectedErr() == Errors.ERRNO_ECONNRESET_NEGATIVE
+            || failure.expectedErr() == Errors.ERRNO_EPIPE_NEGATIVE);
   }
 
   /// @param what continues "the server"
-  private void lose(String what, @Nullable Throwable cause) {
+  private void lose(String what, boolean ambiguous, @Nullable Throwable cause) {
     if (loss != null) {
       return;
     }
-    IOException why = new IOException("NBD server " + server + " " + what, cause);
-    if (!disconnecting) {
-      LOG.error(
-          "{}: the connection is lost, {} requests under way and all later ones fail",
-          why.getMessage(),
-          commands.inFlight());
-    }
-    failAll(why);
-    Consumer<IOException> listener = lossListener;
-    if (listener != null) {
-      listener.accept(why);
-    }
-  }
-
-  private void failAll(IOException why) {
+    Loss why = new Loss(new IOException("NBD server " + server + " " + what, cause), ambiguous);
     loss = why;
     decoder.stop();
     encoder.close();
     reset();
-    PendingCommand command = commands.any();
-    while (command != null) {
-      commands.end(command).fail(IoError.UNREACHABLE, why);
-      command = commands.any();
+    Owner user = owner;
+    if (user != null) {
+      user.lost(this, why);
     }
   }
 
@@ -207,7 +238,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
       try {
         channel.config().setOption(ChannelOption.SO_LINGER, 0);
       } catch (ChannelException alreadyClosed) {
-        LOG.debug("cannot reset the connection to {}", server, alreadyClosed);
+        // Then there is nothing left to drop.
       }
     }
     channel.close();
@@ -236,5 +267,33 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     encoder.add(0, NBD_CMD_DISC, 0, 0, 0);
     encoder.flush();
     channel.writeAndFlush(channel.alloc().buffer(0)).addListener(ChannelFutureListener.CLOSE);
+  }
+
+  /// Ends commands as their replies say.
+  private final class Replies implements ReplyDecoder.CommandEnd {
+    @Override
+    public void succeeded(PendingCommand command) {
+      answered = true;
+      Owner user = owner;
+      if (user != null) {
+        user.acknowledged(command);
+      }
+      commands.end(command).complete();
+    }
+
+    @Override
+    public void failed(PendingCommand command, int errno) {
+      if (errno == NBD_ESHUTDOWN) {
+        // It was not done and will not be: the same as if the server were gone already.
+        lose("is shutting down", false, null);
+        return;
+      }
+      answered = true;
+      Owner user = owner;
+      if (user != null) {
+        user.refused(command);
+      }
+      commands.end(command).fail(ServerErrors.ioError(errno), null);
+    }
   }
 }

@@ -6,6 +6,7 @@ import io.netty.channel.ChannelOption;
 import io.netty.channel.ConnectTimeoutException;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.unix.DomainSocketAddress;
+import io.netty.channel.uring.IoUringChannelOption;
 import io.netty.channel.uring.IoUringDomainSocketChannel;
 import io.netty.channel.uring.IoUringSocketChannel;
 import io.netty.util.concurrent.Promise;
@@ -38,8 +39,18 @@ import org.jspecify.annotations.Nullable;
 record NbdDialer(NbdUri uri, Duration timeout) {
   private static final String REMEDY = "is the NBD server running and reachable?";
 
+  private static final int KEEPALIVE_SECONDS = 10;
+
+  /// How long sent data may stay unacknowledged by the other host before it counts as gone.
+  private static final int USER_TIMEOUT_MILLIS = 30_000;
+
   /// Longer than every deadline that a connection attempt has of its own.
   private static final Duration GRACE = Duration.ofSeconds(5);
+
+  /// The same with another timeout, if that is shorter.
+  NbdDialer within(Duration limit) {
+    return limit.compareTo(timeout) < 0 ? new NbdDialer(uri, limit) : this;
+  }
 
   /// Makes a connection that is ready for requests.
   ///
@@ -85,7 +96,12 @@ record NbdDialer(NbdUri uri, Duration timeout) {
                 new HandshakeHandler(uri.endpoint().toString(), haggling, receiveBuffer, handshake)
                     .within(limit, timeout));
     if (!unix) {
-      bootstrap.option(ChannelOption.TCP_NODELAY, true).option(ChannelOption.SO_KEEPALIVE, true);
+      bootstrap
+          .option(ChannelOption.TCP_NODELAY, true)
+          .option(ChannelOption.SO_KEEPALIVE, true)
+          .option(IoUringChannelOption.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
+          .option(IoUringChannelOption.TCP_KEEPINTVL, KEEPALIVE_SECONDS)
+          .option(IoUringChannelOption.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLIS);
     }
     ChannelFuture connecting = bootstrap.connect(address);
     connecting.channel().closeFuture().addListener(_ -> receiveBuffer.release());

@@ -1,5 +1,6 @@
 package io.ublkbridge.nbd;
 
+import io.ublkbridge.target.ByteSize;
 import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
@@ -12,9 +13,20 @@ import java.util.Optional;
 /// @param connections how many connections to use, 1 to 64, if the server allows; empty to use one
 ///   for each queue
 /// @param ioTimeout how long a request may stay unanswered before its connection is given up
-record NbdOptions(Optional<Integer> connections, Duration ioTimeout) {
+/// @param lossTimeout how long requests wait while the server is gone; zero for ever
+/// @param writeJournalBytes how much of acknowledged, unflushed writes is kept; 0 for nothing
+record NbdOptions(
+    Optional<Integer> connections,
+    Duration ioTimeout,
+    Duration lossTimeout,
+    long writeJournalBytes) {
   static final int CONNECTIONS_MAX = 64;
   private static final Duration IO_TIMEOUT_DEFAULT = Duration.ofSeconds(60);
+  private static final Duration LOSS_TIMEOUT_DEFAULT = Duration.ofMinutes(10);
+  private static final long WRITE_JOURNAL_DEFAULT = 64L << 20;
+
+  /// Less could not hold a few of the longest writes.
+  static final long WRITE_JOURNAL_MIN = 16L << 20;
 
   static NbdOptions of(OpenContext context) throws TargetOpenException {
     Optional<Integer> connections = Optional.empty();
@@ -22,8 +34,16 @@ record NbdOptions(Optional<Integer> connections, Duration ioTimeout) {
     if (!count.isEmpty()) {
       connections = Optional.of(connections(count));
     }
-    String timeout = context.option("io-timeout").orElse("");
-    return new NbdOptions(connections, timeout.isEmpty() ? IO_TIMEOUT_DEFAULT : ioTimeout(timeout));
+    Duration ioTimeout = duration(context, "io-timeout", IO_TIMEOUT_DEFAULT);
+    if (!ioTimeout.isPositive()) {
+      throw new TargetOpenException(
+          Reason.INVALID, "--io-timeout cannot be zero", "write 60s, for example");
+    }
+    return new NbdOptions(
+        connections,
+        ioTimeout,
+        duration(context, "loss-timeout", LOSS_TIMEOUT_DEFAULT),
+        writeJournal(context.option("write-journal").orElse("")));
   }
 
   private static int connections(String text) throws TargetOpenException {
@@ -37,17 +57,37 @@ record NbdOptions(Optional<Integer> connections, Duration ioTimeout) {
     return count;
   }
 
-  private static Duration ioTimeout(String text) throws TargetOpenException {
+  private static Duration duration(OpenContext context, String option, Duration unset)
+      throws TargetOpenException {
+    String text = context.option(option).orElse("");
     try {
-      Duration timeout = Durations.parse(text);
-      if (timeout.isPositive()) {
-        return timeout;
+      return text.isEmpty() ? unset : text.equals("0") ? Duration.ZERO : Durations.parse(text);
+    } catch (IllegalArgumentException e) {
+      throw new TargetOpenException(
+          Reason.INVALID, "--" + option + ": " + e.getMessage(), "write 60s, for example", e);
+    }
+  }
+
+  private static long writeJournal(String text) throws TargetOpenException {
+    if (text.isEmpty()) {
+      return WRITE_JOURNAL_DEFAULT;
+    }
+    if (text.equals("off")) {
+      return 0;
+    }
+    String remedy = "write 64M, for example, or off";
+    try {
+      long bytes = ByteSize.parse(text);
+      if (bytes >= WRITE_JOURNAL_MIN) {
+        return bytes;
       }
     } catch (IllegalArgumentException e) {
       throw new TargetOpenException(
-          Reason.INVALID, "--io-timeout: " + e.getMessage(), "write 60s, for example", e);
+          Reason.INVALID, "--write-journal: " + e.getMessage(), remedy, e);
     }
     throw new TargetOpenException(
-        Reason.INVALID, "--io-timeout cannot be '" + text + "'", "write 60s, for example");
+        Reason.INVALID,
+        "--write-journal: at least " + ByteSize.format(WRITE_JOURNAL_MIN) + ", not " + text,
+        remedy);
   }
 }

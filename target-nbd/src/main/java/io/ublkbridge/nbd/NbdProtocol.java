@@ -1,5 +1,8 @@
 package io.ublkbridge.nbd;
 
+import java.util.ArrayList;
+import java.util.List;
+
 /// Numbers of the NBD protocol under the spec's names ("Values"); all integers are big-endian.
 final class NbdProtocol {
   static final int DEFAULT_PORT = 10809;
@@ -122,5 +125,22 @@ final class NbdProtocol {
       case NBD_ESHUTDOWN -> "ESHUTDOWN";
       default -> "error " + Integer.toUnsignedString(errno);
     };
+  }
+
+  /// The spec's names of transmission flags, for messages.
+  static String transmissionFlagNames(int flags) {
+    List<String> names = new ArrayList<>();
+    addName(names, flags, NBD_FLAG_SEND_FLUSH, "FLUSH");
+    addName(names, flags, NBD_FLAG_SEND_FUA, "FUA");
+    addName(names, flags, NBD_FLAG_SEND_TRIM, "TRIM");
+    addName(names, flags, NBD_FLAG_SEND_WRITE_ZEROES, "WRITE_ZEROES");
+    addName(names, flags, NBD_FLAG_CAN_MULTI_CONN, "CAN_MULTI_CONN");
+    return String.join(", ", names);
+  }
+
+  private static void addName(List<String> names, int flags, int flag, String name) {
+    if ((flags & flag) != 0) {
+      names.add(name);
+    }
   }
 }

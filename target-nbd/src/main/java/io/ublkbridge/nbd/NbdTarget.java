@@ -3,6 +3,8 @@ package io.ublkbridge.nbd;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_FLAG_READ_ONLY;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_FLAG_SEND_FLUSH;
 
+import io.netty.buffer.PooledByteBufAllocator;
+import io.netty.channel.IoEventLoop;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
@@ -10,10 +12,17 @@ import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetQueue;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -31,17 +40,29 @@ final class NbdTarget implements BlockTarget {
   /// How many queues, and so connections, are offered when nobody says how many.
   private static final int QUEUES_DEFAULT = 4;
 
+  /// How long one attempt to reconnect may take.
+  private static final Duration REDIAL_TIMEOUT = Duration.ofSeconds(10);
+
+  /// How long a server that went silent may take to finish what it was sent, once it answers again.
+  private static final Duration FENCE_TIME = Duration.ofSeconds(5);
+
   private final NbdDialer dialer;
   private final NbdOptions options;
   private final Negotiated negotiated;
   private final Geometry geometry;
   private final Capabilities capabilities;
+  private final Reconnector reconnector;
+  private final NbdQueue.Shared shared;
+  private final List<IoEventLoop> loops = new CopyOnWriteArrayList<>();
+  private final List<NbdQueue> queues = new CopyOnWriteArrayList<>();
 
   /// The first connection while no queue has taken it. Guarded by this.
   private @Nullable NbdConnection first;
 
+  /// @param loop of queue 0
   /// @param first belongs to this once the constructor returns
-  NbdTarget(NbdDialer dialer, NbdOptions options, NbdConnection first) throws TargetOpenException {
+  NbdTarget(NbdDialer dialer, NbdOptions options, IoEventLoop loop, NbdConnection first)
+      throws TargetOpenException {
     this.dialer = dialer;
     this.options = options;
     this.first = first;
@@ -50,7 +71,36 @@ final class NbdTarget implements BlockTarget {
     this.geometry = info.geometry();
     this.capabilities =
         info.capabilities(info.multiConn() ? options.connections().orElse(QUEUES_DEFAULT) : 1);
+    WriteJournal journal = journal(info, options.writeJournalBytes() / capabilities.queues());
+    Fence fence = new Fence(this::wake);
+    this.reconnector =
+        new Reconnector(
+            new UringQueueLoop(loop),
+            this::redial,
+            journal,
+            fence,
+            negotiated,
+            new Reconnector.Policy(options.lossTimeout(), FENCE_TIME),
+            new SplittableRandom());
+    this.shared =
+        new NbdQueue.Shared(
+            new CommandRules(geometry, info),
+            fence,
+            journal,
+            reconnector::lost,
+            options.ioTimeout());
     warn(info);
+  }
+
+  private static WriteJournal journal(ExportInfo info, long bytes) {
+    if (info.has(NBD_FLAG_READ_ONLY) || !info.has(NBD_FLAG_SEND_FLUSH)) {
+      return new WriteJournal(WriteJournal.Mode.NONE, 0);
+    }
+    return new WriteJournal(bytes > 0 ? WriteJournal.Mode.KEEP : WriteJournal.Mode.COUNT, bytes);
+  }
+
+  private void wake() {
+    reconnector.wake();
   }
 
   private void warn(ExportInfo info) {
@@ -101,10 +151,33 @@ final class NbdTarget implements BlockTarget {
     details.put("preferredBlockBytes", info.blockSizes().preferred());
     details.put("maximumPayloadBytes", info.blockSizes().maximum());
     details.put("tls", false);
+    details.putAll(connectionDetails());
     if (!negotiated.exports().isEmpty()) {
       details.put("exports", negotiated.exports().stream().map(NbdTarget::detail).toList());
     }
     return details;
+  }
+
+  /// How the connections are now.
+  private Map<String, Object> connectionDetails() {
+    Map<String, Object> details = new LinkedHashMap<>();
+    Reconnector.State state = reconnector.state();
+    String why = state.why();
+    if (why != null) {
+      long nanos = reconnector.loop().nanoTime() - state.lostSinceNanos();
+      details.put("waitsFor", why);
+      details.put("waitsForSeconds", TimeUnit.NANOSECONDS.toSeconds(nanos));
+      details.put("connectionsLost", (long) state.lostConnections());
+    }
+    details.put("requestsWaiting", sum(NbdQueue::parkedRequests));
+    details.put("unflushedWrites", sum(NbdQueue::unflushedWrites));
+    details.put("reconnects", (long) state.reconnects());
+    details.put("writesDoneAgain", state.replays());
+    return details;
+  }
+
+  private long sum(ToIntFunction<NbdQueue> counter) {
+    return queues.stream().mapToInt(counter).sum();
   }
 
   private static Map<String, Object> detail(OptionReply.Server export) {
@@ -122,11 +195,41 @@ final class NbdTarget implements BlockTarget {
       while (connections.size() < count) {
         connections.add(connection(context));
       }
-      return new NbdQueue(connections, context.eventLoop(), geometry, options.ioTimeout());
     } catch (TargetOpenException e) {
       connections.forEach(NbdConnection::close);
       throw e;
     }
+    NbdQueue queue =
+        new NbdQueue(
+            context.index(),
+            new UringQueueLoop(context.eventLoop()),
+            new SendBuffers(PooledByteBufAllocator.DEFAULT),
+            shared);
+    loops.add(context.eventLoop());
+    queues.add(queue);
+    reconnector.serve(queue, connections);
+    return queue;
+  }
+
+  /// Makes one connection again, on a thread of its own since that blocks.
+  private void redial(
+      int queue, Consumer<NbdConnection> made, Consumer<TargetOpenException> failed) {
+    Runnable attempt =
+        () -> {
+          try {
+            made.accept(dialer.within(REDIAL_TIMEOUT).dial(loops.get(queue), false));
+          } catch (TargetOpenException e) {
+            failed.accept(e);
+          } catch (RuntimeException e) {
+            failed.accept(new TargetOpenException(Reason.FAILED, "cannot connect: " + e, null, e));
+          }
+        };
+    Thread.ofPlatform().daemon().name("nbd-reconnect").start(attempt);
+  }
+
+  @Override
+  public void stopping() {
+    reconnector.stopping();
   }
 
   /// How many connections a queue gets: one, or its share of those that were asked for.
@@ -148,11 +251,12 @@ final class NbdTarget implements BlockTarget {
       kept.close();
     }
     NbdConnection made = dialer.dial(context.eventLoop(), false);
-    if (!made.negotiated().info().equals(negotiated.info())) {
+    Optional<String> difference = negotiated.differenceOf(made.negotiated());
+    if (difference.isPresent()) {
       made.close();
       throw new TargetOpenException(
           Reason.FAILED,
-          "the server describes the export differently on another connection",
+          "the server describes the export differently on another connection: " + difference.get(),
           "was the export replaced just now? try again");
     }
     return made;
@@ -160,6 +264,7 @@ final class NbdTarget implements BlockTarget {
 
   @Override
   public void close() {
+    reconnector.close();
     NbdConnection kept = takeFirst();
     if (kept != null) {
       kept.close();

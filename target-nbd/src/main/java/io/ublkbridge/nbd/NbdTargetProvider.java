@@ -26,7 +26,7 @@ public final class NbdTargetProvider implements TargetProvider {
     NbdDialer dialer = new NbdDialer(NbdUri.parse(uri), context.timeout());
     NbdConnection first = dialer.dial(context.eventLoop(), true);
     try {
-      return new NbdTarget(dialer, options, first);
+      return new NbdTarget(dialer, options, context.eventLoop(), first);
     } catch (TargetOpenException e) {
       first.close();
       throw e;

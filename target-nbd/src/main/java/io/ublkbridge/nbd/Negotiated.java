@@ -1,6 +1,7 @@
 package io.ublkbridge.nbd;
 
 import java.util.List;
+import java.util.Optional;
 
 /// What a handshake ended with.
 ///
@@ -14,5 +15,20 @@ record Negotiated(
 
   Negotiated {
     exports = List.copyOf(exports);
+  }
+
+  /// What keeps another connection from being used in this one's place: whatever would make a
+  /// request mean something else, or fail, or reach another disk.
+  ///
+  /// @return in words that continue "the server now offers another disk"; empty if nothing does
+  Optional<String> differenceOf(Negotiated later) {
+    if (!later.name.equals(name)) {
+      return Optional.of("its name was '" + name + "' and is '" + later.name + "'");
+    }
+    if (!later.description.equals(description)) {
+      return Optional.of(
+          "its description was '" + description + "' and is '" + later.description + "'");
+    }
+    return info.differenceOf(later.info);
   }
 }

@@ -23,6 +23,11 @@ final class PendingCommand {
   /// The first error that the server reported for it, or 0.
   private int errno;
 
+  private long order;
+  private boolean inDoubt;
+  private long journalMark;
+  private @Nullable JournalEntry journalEntry;
+
   PendingCommand(int slot) {
     this.slot = slot;
   }
@@ -34,13 +39,52 @@ final class PendingCommand {
     lengthBytes = (int) started.lengthBytes();
     startedTick = tick;
     errno = 0;
+    order = 0;
+    inDoubt = false;
+    journalMark = 0;
+    journalEntry = null;
     coverage.clear();
+  }
+
+  /// Notes what its queue must know of it when it ends.
+  ///
+  /// @param number its place in the order in which the queue got its requests
+  /// @param again whether it was sent before, on a connection that was lost
+  void queued(long number, boolean again) {
+    order = number;
+    inDoubt = again;
+  }
+
+  long order() {
+    return order;
+  }
+
+  boolean inDoubt() {
+    return inDoubt;
+  }
+
+  /// Notes what a FLUSH covers.
+  void covers(long mark) {
+    journalMark = mark;
+  }
+
+  long journalMark() {
+    return journalMark;
+  }
+
+  void journalled(@Nullable JournalEntry entry) {
+    journalEntry = entry;
+  }
+
+  @Nullable JournalEntry journalEntry() {
+    return journalEntry;
   }
 
   /// Ends this use; the cookie means nothing from here on.
   BlockRequest end() {
     BlockRequest ended = request();
     request = null;
+    journalEntry = null;
     generation++;
     return ended;
   }

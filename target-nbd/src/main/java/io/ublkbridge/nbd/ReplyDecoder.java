@@ -73,7 +73,16 @@ final class ReplyDecoder {
     STOPPED
   }
 
+  /// Takes commands whose replies are complete, and ends them.
+  interface CommandEnd {
+    void succeeded(PendingCommand command);
+
+    /// The server refused it with `errno`, which is not 0.
+    void failed(PendingCommand command, int errno);
+  }
+
   private final CookieTable commands;
+  private final CommandEnd end;
   private final ServerErrors errors;
   private final boolean structuredReplies;
 
@@ -95,8 +104,10 @@ final class ReplyDecoder {
   /// Where in the request the next byte of data belongs.
   private int dataAt;
 
-  ReplyDecoder(CookieTable commands, ServerErrors errors, boolean structuredReplies) {
+  ReplyDecoder(
+      CookieTable commands, CommandEnd end, ServerErrors errors, boolean structuredReplies) {
     this.commands = commands;
+    this.end = end;
     this.errors = errors;
     this.structuredReplies = structuredReplies;
   }
@@ -357,11 +368,11 @@ final class ReplyDecoder {
   private void endReply(PendingCommand found) throws ProtocolViolation {
     int errno = found.errno();
     if (errno != 0) {
-      commands.end(found).fail(ServerErrors.ioError(errno), null);
+      end.failed(found, errno);
     } else if (found.isRead() && !found.coverage().covers(found.lengthBytes())) {
       throw new ProtocolViolation("ended a READ without sending all of its bytes");
     } else {
-      commands.end(found).complete();
+      end.succeeded(found);
     }
   }
 }

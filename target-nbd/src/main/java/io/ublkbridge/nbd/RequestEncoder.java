@@ -1,13 +1,10 @@
 package io.ublkbridge.nbd;
 
-import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
-import java.util.ArrayList;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// The client's half of the transmission phase: gathers requests in one buffer until they are
@@ -17,16 +14,13 @@ import org.jspecify.annotations.Nullable;
 /// magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 4 | payload of a WRITE
 /// ```
 ///
-/// Payload is loaded once, into the memory that it is sent from: behind its header, or in a buffer
-/// of its own when it is longer than [#BUFFER_BYTES] leaves room for. A request is either encoded
-/// as a whole or not at all: if its payload cannot be loaded, nothing of it is sent.
+/// Payload is loaded once, behind its header, into the memory that it is sent from and that the
+/// write journal keeps. A request is either encoded as a whole or not at all: if its payload cannot
+/// be loaded, nothing of it is sent.
 ///
-/// A few buffers are kept and used in turn. Confined to the channel's event loop.
+/// Confined to the channel's event loop.
 @SuppressWarnings("FutureReturnValueIgnored") // A failed write or close ends in exceptionCaught.
 final class RequestEncoder {
-  static final int BUFFER_BYTES = 64 << 10;
-  private static final int BUFFERS_KEPT_MAX = 8;
-
   private static final ValueLayout.OfInt INT =
       ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
   private static final ValueLayout.OfLong LONG =
@@ -34,16 +28,18 @@ final class RequestEncoder {
   private static final long MAGIC = (long) NbdProtocol.NBD_REQUEST_MAGIC << 32;
 
   private final Channel channel;
-  private final List<SendBuffer> kept = new ArrayList<>(BUFFERS_KEPT_MAX);
+  private final SendBuffers buffers;
 
-  /// The buffer that requests are added to; null if there is none to flush.
+  /// The buffer that requests are added to.
   private @Nullable SendBuffer gathering;
 
-  /// Whether Netty holds buffers that it was not told to send yet.
+  /// Whether Netty holds bytes that it was not told to send yet.
   private boolean unflushed;
 
-  RequestEncoder(Channel channel) {
+  /// @param buffers of the queue, which other connections of it use too
+  RequestEncoder(Channel channel, SendBuffers buffers) {
     this.channel = channel;
+    this.buffers = buffers;
   }
 
   /// Adds a request without payload.
@@ -58,16 +54,14 @@ final class RequestEncoder {
 
   /// Adds a WRITE with its payload.
   ///
+  /// @param entry told where the payload is, if it is to be kept
   /// @throws io.ublkbridge.target.PayloadException from the request; nothing was added then
-  void addWrite(int flags, long cookie, BlockRequest request) {
+  void addWrite(int flags, long cookie, BlockRequest request, @Nullable JournalEntry entry) {
     int length = (int) request.lengthBytes();
-    if (length > BUFFER_BYTES - NbdProtocol.REQUEST_BYTES) {
-      addLongWrite(flags, cookie, request);
-      return;
-    }
     SendBuffer buffer = room(NbdProtocol.REQUEST_BYTES + length);
     int at = buffer.end();
-    request.loadPayload(0, buffer.memory().asSlice(at + NbdProtocol.REQUEST_BYTES, length));
+    int payloadAt = at + NbdProtocol.REQUEST_BYTES;
+    request.loadPayload(0, buffer.memory().asSlice(payloadAt, length));
     header(
         buffer.memory(),
         at,
@@ -77,24 +71,9 @@ final class RequestEncoder {
         request.offsetBytes(),
         length);
     buffer.advance(NbdProtocol.REQUEST_BYTES + length);
-  }
-
-  private void addLongWrite(int flags, long cookie, BlockRequest request) {
-    int length = (int) request.lengthBytes();
-    ByteBuf payload = channel.alloc().directBuffer(length, length);
-    boolean loaded = false;
-    try {
-      request.loadPayload(0, MemorySegment.ofBuffer(payload.nioBuffer(0, length)));
-      loaded = true;
-    } finally {
-      if (!loaded) {
-        payload.release();
-      }
+    if (entry != null) {
+      entry.payloadIn(buffer, payloadAt);
     }
-    add(flags, NbdProtocol.NBD_CMD_WRITE, cookie, request.offsetBytes(), length);
-    handOver();
-    channel.write(payload.writerIndex(length), channel.voidPromise());
-    unflushed = true;
   }
 
   /// Sends everything that was added.
@@ -106,54 +85,35 @@ final class RequestEncoder {
     }
   }
 
-  /// Frees the buffers; those that are being sent live until they are.
+  /// Lets go of the buffers; what is being sent lives until it is sent.
   void close() {
-    SendBuffer unsent = gathering;
+    SendBuffer current = gathering;
     gathering = null;
-    if (unsent != null && !kept.contains(unsent)) {
-      unsent.release();
+    if (current != null) {
+      current.forgetUnshared();
+      buffers.giveBack(current);
     }
-    kept.forEach(SendBuffer::release);
-    kept.clear();
   }
 
   private void handOver() {
-    SendBuffer full = gathering;
-    if (full != null && !full.isEmpty()) {
-      gathering = null;
-      channel.write(full.share(), channel.voidPromise());
+    SendBuffer current = gathering;
+    if (current != null && current.hasUnshared()) {
+      channel.write(current.share(), channel.voidPromise());
       unflushed = true;
-      if (!kept.contains(full)) {
-        full.release();
-      }
     }
   }
 
   private SendBuffer room(int bytes) {
     SendBuffer current = gathering;
     if (current != null) {
-      if (current.writableBytes() >= bytes) {
+      if (current.hasRoom(bytes)) {
         return current;
       }
       handOver();
+      buffers.giveBack(current);
     }
-    SendBuffer fresh = idleBuffer();
+    SendBuffer fresh = buffers.take(bytes);
     gathering = fresh;
-    return fresh;
-  }
-
-  private SendBuffer idleBuffer() {
-    for (int i = 0; i < kept.size(); i++) {
-      SendBuffer candidate = kept.get(i);
-      if (candidate.isIdle()) {
-        candidate.clear();
-        return candidate;
-      }
-    }
-    SendBuffer fresh = new SendBuffer(channel.alloc().directBuffer(BUFFER_BYTES, BUFFER_BYTES));
-    if (kept.size() < BUFFERS_KEPT_MAX) {
-      kept.add(fresh);
-    }
     return fresh;
   }
 

@@ -3,12 +3,17 @@ package io.ublkbridge.nbd;
 import io.netty.buffer.ByteBuf;
 import java.lang.foreign.MemorySegment;
 
-/// A buffer to encode requests into, with its memory as a segment; reused once Netty has let go of
-/// it. Confined to one event loop.
+/// Memory that requests are encoded into, one behind the other, and that is sent piece by piece.
+///
+/// Payload stays here for the write journal after it was sent, so the memory is used again only
+/// when Netty has let go of every piece and no write in it is kept. Confined to one event loop.
 final class SendBuffer {
   private final ByteBuf buffer;
   private final MemorySegment memory;
   private int end;
+  private int shared;
+  private int writesKept;
+  private boolean taken;
 
   /// @param buffer direct; this owns one reference
   SendBuffer(ByteBuf buffer) {
@@ -20,6 +25,10 @@ final class SendBuffer {
     return memory;
   }
 
+  int capacity() {
+    return buffer.capacity();
+  }
+
   /// Where the next byte goes.
   int end() {
     return end;
@@ -29,26 +38,57 @@ final class SendBuffer {
     end += bytes;
   }
 
-  int writableBytes() {
-    return buffer.capacity() - end;
+  /// Whether so many more bytes fit, when everything that nobody needs is forgotten.
+  boolean hasRoom(int bytes) {
+    if (end > 0 && shared == end && isUnused()) {
+      end = 0;
+      shared = 0;
+    }
+    return buffer.capacity() - end >= bytes;
   }
 
-  boolean isEmpty() {
-    return end == 0;
+  boolean hasUnshared() {
+    return shared < end;
   }
 
-  /// Whether nobody else reads it any more.
-  boolean isIdle() {
-    return buffer.refCnt() == 1;
+  /// What was encoded since the last call, with a reference of its own for the receiver.
+  ByteBuf share() {
+    ByteBuf piece = buffer.retainedSlice(shared, end - shared);
+    shared = end;
+    return piece;
+  }
+
+  /// Forgets what was encoded and not shared.
+  void forgetUnshared() {
+    end = shared;
+  }
+
+  /// Keeps the memory until [#letGo] was called as often.
+  void keep() {
+    writesKept++;
+  }
+
+  void letGo() {
+    writesKept--;
+  }
+
+  /// Whether somebody encodes into it.
+  boolean isTaken() {
+    return taken;
+  }
+
+  void taken(boolean now) {
+    taken = now;
+  }
+
+  /// Whether nobody reads it any more.
+  boolean isUnused() {
+    return writesKept == 0 && buffer.refCnt() == 1;
   }
 
   void clear() {
     end = 0;
-  }
-
-  /// What was encoded, with a reference of its own for the receiver.
-  ByteBuf share() {
-    return buffer.retain().setIndex(0, end);
+    shared = 0;
   }
 
   void release() {

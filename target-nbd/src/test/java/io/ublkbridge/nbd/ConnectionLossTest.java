@@ -11,15 +11,29 @@ import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.RecordedRequest;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// The end of a connection, whoever causes it: everything under way fails, and everything later.
+/// The end of a connection to a server that does not come back: everything under way waits, and
+/// fails when the patience is over, and so does everything later.
 final class ConnectionLossTest {
   private static final int FLAGS = MemoryServer.ALL_FLAGS;
+  private static final String PATIENCE = "200ms";
+
+  /// A server that follows a script once, and greets nobody afterwards.
+  private static Script once(boolean structured, Script transmission) {
+    AtomicInteger connections = new AtomicInteger();
+    return wire -> {
+      if (connections.incrementAndGet() == 1) {
+        wire.handshake(structured, 1 << 20, FLAGS);
+        transmission.run(wire);
+      }
+    };
+  }
 
   /// Runs a transmission phase that must end the connection while two requests are under way.
   private static void assertLost(boolean structured, Script transmission) throws Exception {
@@ -28,24 +42,22 @@ final class ConnectionLossTest {
 
   private static void assertLost(
       boolean structured, Map<String, String> options, Script transmission) throws Exception {
-    Script script =
-        wire -> {
-          wire.handshake(structured, 1 << 20, FLAGS);
-          transmission.run(wire);
-        };
-    try (ScriptedServer server = ScriptedServer.onTcp(script);
-        Opened opened = Opened.at(server.uri("vol"), 1, options)) {
+    Map<String, String> patient = new HashMap<>(options);
+    patient.put("loss-timeout", PATIENCE);
+    try (ScriptedServer server = ScriptedServer.onTcp(once(structured, transmission));
+        Opened opened = Opened.at(server.uri("vol"), 1, patient)) {
       RecordedRequest read = RecordedRequest.read(4096, 4096);
       RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
       opened.submit(read, write);
       assertEquals(IoError.UNREACHABLE, read.await());
       assertEquals(IoError.UNREACHABLE, write.await());
-      assertTrue(String.valueOf(write.cause()).contains("NBD server 127.0.0.1:"));
+      assertTrue(String.valueOf(write.cause()).contains("no connection to the NBD server"));
       RecordedRequest later = RecordedRequest.read(0, 512);
       RecordedRequest flush = RecordedRequest.flush();
       opened.submit(later, flush);
       assertEquals(IoError.UNREACHABLE, later.await());
-      assertEquals(IoError.UNREACHABLE, flush.await());
+      // Nothing was acknowledged, so there is nothing that a flush could lose.
+      assertNull(flush.await());
     }
   }
 
@@ -143,13 +155,8 @@ final class ConnectionLossTest {
   /// As [#assertLost], but the READ had its answer before the violation.
   private static void assertLost(boolean structured, Script transmission, IoError readEnd)
       throws Exception {
-    Script script =
-        wire -> {
-          wire.handshake(structured, 1 << 20, FLAGS);
-          transmission.run(wire);
-        };
-    try (ScriptedServer server = ScriptedServer.onTcp(script);
-        Opened opened = Opened.at(server.uri("vol"))) {
+    try (ScriptedServer server = ScriptedServer.onTcp(once(structured, transmission));
+        Opened opened = Opened.at(server.uri("vol"), 1, Map.of("loss-timeout", PATIENCE))) {
       RecordedRequest read = RecordedRequest.read(4096, 4096);
       RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
       opened.submit(read, write);
@@ -196,7 +203,7 @@ final class ConnectionLossTest {
     Script script =
         wire -> {
           wire.handshake(true, 1 << 20, FLAGS);
-          int[] errnos = {1, 5, 12, 22, 28, 75, 95, 108, 4711};
+          int[] errnos = {1, 5, 12, 22, 28, 75, 95, 4711};
           for (int errno : errnos) {
             Request request = wire.receiveRequest();
             wire.simpleReply(errno, request.cookie());
@@ -213,7 +220,6 @@ final class ConnectionLossTest {
       IoError.NO_SPACE,
       IoError.IO,
       IoError.UNSUPPORTED,
-      IoError.UNREACHABLE,
       IoError.IO
     };
     try (ScriptedServer server = ScriptedServer.onTcp(script);
@@ -226,31 +232,6 @@ final class ConnectionLossTest {
       RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
       opened.submit(write);
       assertNull(write.await());
-    }
-  }
-
-  @Test
-  void aQueueDiesWithAnyOfItsConnections() throws Exception {
-    AtomicInteger count = new AtomicInteger();
-    Script script =
-        wire -> {
-          boolean dies = count.incrementAndGet() == 2;
-          wire.handshake(true, 1 << 20, FLAGS);
-          wire.receiveRequest();
-          if (!dies) {
-            wire.awaitEnd();
-          }
-        };
-    try (ScriptedServer server = ScriptedServer.onTcp(script);
-        Opened opened = Opened.at(server.uri("vol"), 1, Map.of("connections", "2"))) {
-      RecordedRequest one = RecordedRequest.read(0, 512);
-      RecordedRequest two = RecordedRequest.read(512, 512);
-      opened.submit(one, two);
-      assertEquals(IoError.UNREACHABLE, one.await());
-      assertEquals(IoError.UNREACHABLE, two.await());
-      RecordedRequest later = RecordedRequest.read(0, 512);
-      opened.submit(later);
-      assertEquals(IoError.UNREACHABLE, later.await());
     }
   }
 }

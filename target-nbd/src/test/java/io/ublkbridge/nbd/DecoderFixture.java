@@ -17,7 +17,20 @@ abstract class DecoderFixture {
   final CookieTable table = new CookieTable();
 
   ReplyDecoder decoder(boolean structured) {
-    return new ReplyDecoder(table, new ServerErrors("test"), structured);
+    return new ReplyDecoder(table, new Ends(), new ServerErrors("test"), structured);
+  }
+
+  /// Ends requests as a connection does.
+  private final class Ends implements ReplyDecoder.CommandEnd {
+    @Override
+    public void succeeded(PendingCommand command) {
+      table.end(command).complete();
+    }
+
+    @Override
+    public void failed(PendingCommand command, int errno) {
+      table.end(command).fail(ServerErrors.ioError(errno), null);
+    }
   }
 
   PendingCommand start(RecordedRequest request, int type) {

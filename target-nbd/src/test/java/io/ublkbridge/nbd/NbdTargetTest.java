@@ -160,7 +160,7 @@ final class NbdTargetTest {
 
   @Test
   void everyConnectionMustFindTheSameExport() throws Exception {
-    for (int what = 0; what < 3; what++) {
+    for (int what = 1; what < 3; what++) {
       int changed = what;
       AtomicInteger count = new AtomicInteger();
       Script script =

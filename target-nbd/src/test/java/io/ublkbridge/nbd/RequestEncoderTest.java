@@ -15,6 +15,7 @@ import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.PayloadException;
 import io.ublkbridge.target.RecordedRequest;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.HexFormat;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -22,11 +23,13 @@ import org.junit.jupiter.api.Test;
 
 final class RequestEncoderTest {
   private final EmbeddedChannel channel = new EmbeddedChannel();
-  private final RequestEncoder encoder = new RequestEncoder(channel);
+  private final SendBuffers buffers = new SendBuffers(UnpooledByteBufAllocator.DEFAULT);
+  private final RequestEncoder encoder = new RequestEncoder(channel, buffers);
 
   @AfterEach
   void close() {
     encoder.close();
+    buffers.close();
     channel.finishAndReleaseAll();
   }
 
@@ -64,7 +67,10 @@ final class RequestEncoderTest {
   @Test
   void aWriteIsFollowedByItsPayload() {
     encoder.addWrite(
-        NbdProtocol.NBD_CMD_FLAG_FUA, 5, RecordedRequest.write(512, new byte[] {1, 2, 3}, true));
+        NbdProtocol.NBD_CMD_FLAG_FUA,
+        5,
+        RecordedRequest.write(512, new byte[] {1, 2, 3}, true),
+        null);
     encoder.flush();
     assertEquals(
         new Sent(
@@ -94,9 +100,9 @@ final class RequestEncoderTest {
 
   @Test
   void longPayloadKeepsItsPlaceBetweenOthers() {
-    byte[] payload = Bytes.pattern(3, RequestEncoder.BUFFER_BYTES);
+    byte[] payload = Bytes.pattern(3, SendBuffers.BUFFER_BYTES);
     encoder.add(0, NbdProtocol.NBD_CMD_READ, 1, 0, 512);
-    encoder.addWrite(0, 2, RecordedRequest.write(0, payload, false));
+    encoder.addWrite(0, 2, RecordedRequest.write(0, payload, false), null);
     encoder.add(0, NbdProtocol.NBD_CMD_READ, 3, 0, 512);
     encoder.flush();
     byte[] all = HexFormat.of().parseHex(sent().hex());
@@ -112,7 +118,7 @@ final class RequestEncoderTest {
   void fullBuffersFollowOneAnother() {
     byte[] payload = Bytes.pattern(9, 20_000);
     for (int i = 0; i < 40; i++) {
-      encoder.addWrite(0, i, RecordedRequest.write(0, payload, false));
+      encoder.addWrite(0, i, RecordedRequest.write(0, payload, false), null);
     }
     encoder.flush();
     byte[] all = HexFormat.of().parseHex(sent().hex());
@@ -138,8 +144,8 @@ final class RequestEncoderTest {
 
   @Test
   void aWriteWithoutPayloadLeavesNothingBehind() {
-    assertThrows(PayloadException.class, () -> encoder.addWrite(0, 1, new Broken(512)));
-    assertThrows(PayloadException.class, () -> encoder.addWrite(0, 1, new Broken(1 << 20)));
+    assertThrows(PayloadException.class, () -> encoder.addWrite(0, 1, new Broken(512), null));
+    assertThrows(PayloadException.class, () -> encoder.addWrite(0, 1, new Broken(1 << 20), null));
     encoder.flush();
     assertEquals(0, sent().buffers());
     encoder.add(0, NbdProtocol.NBD_CMD_FLUSH, 2, 0, 0);
@@ -148,11 +154,22 @@ final class RequestEncoderTest {
   }
 
   @Test
-  void aLongWriteWithoutPayloadGivesItsMemoryBack() {
-    UnpooledByteBufAllocator allocator = new UnpooledByteBufAllocator(true);
-    channel.config().setAllocator(allocator);
-    assertThrows(PayloadException.class, () -> encoder.addWrite(0, 1, new Broken(1 << 20)));
-    assertEquals(0, allocator.metric().usedDirectMemory());
+  void payloadThatIsKeptIsNotOverwritten() {
+    byte[] payload = Bytes.pattern(5, 4096);
+    JournalEntry entry = new JournalEntry();
+    entry.begin(NbdProtocol.NBD_CMD_WRITE, 0, 0, payload.length);
+    encoder.addWrite(0, 1, RecordedRequest.write(0, payload, false), entry);
+    for (int i = 0; i < 3 * SendBuffers.BUFFER_BYTES / payload.length; i++) {
+      encoder.addWrite(0, 2, RecordedRequest.write(0, new byte[payload.length], false), null);
+      encoder.flush();
+      sent();
+    }
+    byte[] kept = entry.payload(0, payload.length).toArray(ValueLayout.JAVA_BYTE);
+    assertArrayEquals(payload, kept);
+    // One buffer is kept, the other is used again and again.
+    assertEquals(2L * SendBuffers.BUFFER_BYTES, buffers.bytes());
+    entry.end();
+    assertEquals(0, buffers.usedBytes());
   }
 
   /// A WRITE whose payload cannot be had.

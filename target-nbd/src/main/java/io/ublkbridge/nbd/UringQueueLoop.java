@@ -1,0 +1,62 @@
+package io.ublkbridge.nbd;
+
+import io.netty.channel.IoEventLoop;
+import java.time.Duration;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// An io_uring event loop of Netty's. One that has ended forgets what it is given.
+@SuppressWarnings("FutureReturnValueIgnored") // What runs here tells its failures itself.
+record UringQueueLoop(IoEventLoop loop) implements QueueLoop {
+  private static final Logger LOG = LoggerFactory.getLogger(UringQueueLoop.class);
+
+  @Override
+  public void execute(Runnable action) {
+    try {
+      loop.execute(guarded(action));
+    } catch (RejectedExecutionException e) {
+      LOG.debug("the loop has ended", e);
+    }
+  }
+
+  @Override
+  public void after(Duration delay, Runnable action) {
+    try {
+      loop.schedule(guarded(action), delay.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (RejectedExecutionException e) {
+      LOG.debug("the loop has ended", e);
+    }
+  }
+
+  private static Runnable guarded(Runnable action) {
+    return () -> {
+      try {
+        action.run();
+      } catch (RuntimeException | Error e) {
+        // Nobody else would hear of it, and a queue that went wrong must not stay silent.
+        LOG.error("an NBD queue's task failed", e);
+        throw e;
+      }
+    };
+  }
+
+  @Override
+  public long nanoTime() {
+    return loop.ticker().nanoTime();
+  }
+
+  @Override
+  public TurnEnd turnEnd(Runnable action) {
+    try {
+      return new UringTurnEnd(loop, action);
+    } catch (ExecutionException e) {
+      throw new IllegalStateException("the event loop takes no more", e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException("interrupted", e);
+    }
+  }
+}
