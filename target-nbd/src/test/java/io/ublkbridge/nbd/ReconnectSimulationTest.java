@@ -72,8 +72,7 @@ final class ReconnectSimulationTest {
       for (int i = 0; i < count; i++) {
         SimulatedLoops.Loop loop = loops.newLoop();
         queueLoops.add(loop);
-        SendBuffers queueBuffers =
-            new SendBuffers(UnpooledByteBufAllocator.DEFAULT, BUFFER_BYTES);
+        SendBuffers queueBuffers = new SendBuffers(UnpooledByteBufAllocator.DEFAULT, BUFFER_BYTES);
         buffers.add(queueBuffers);
         NbdQueue queue = new NbdQueue(i, loop, queueBuffers, shared);
         List<NbdConnection> first = new ArrayList<>();
@@ -172,7 +171,8 @@ final class ReconnectSimulationTest {
     /// Everything must end now that the server behaves.
     private void settle() {
       for (int i = 0; client.inFlight() > 0; i++) {
-        assertTrue(i < 200_000, () -> client.inFlight() + " requests never end: " + client.describe());
+        assertTrue(
+            i < 200_000, () -> client.inFlight() + " requests never end: " + client.describe());
         server.step();
         if (!loops.step() || i % 8 == 0) {
           loops.pass(Duration.ofMillis(20));
