@@ -20,11 +20,11 @@ import org.junit.jupiter.api.Test;
 /// Each failure names its seed; replay it with `-Dublk.seed=N`. `-Dublk.seeds=N` tries more.
 final class ReconnectSimulationTest {
   private static final int SEEDS = Integer.getInteger("ublk.seeds", 300);
-  private static final int STEPS = 4000;
-  private static final Duration DEADLINE = Duration.ofSeconds(4);
-  private static final Duration FENCE_TIME = Duration.ofSeconds(3);
+  private static final int STEPS = 6000;
+  private static final Duration DEADLINE = Duration.ofSeconds(2);
+  private static final Duration FENCE_TIME = Duration.ofSeconds(4);
 
-  private static final int BUFFER_BYTES = 16 << 10;
+  private static final int BUFFER_BYTES = 3 << 10;
 
   /// One run: everything in it comes from the seed.
   private static final class Run implements AutoCloseable {
@@ -114,14 +114,14 @@ final class ReconnectSimulationTest {
     }
 
     void step() {
-      switch (random.nextInt(8)) {
+      switch (random.nextInt(10)) {
         case 0 -> {
           if (client.inFlight() < 24) {
             client.submitRandom();
           }
         }
-        case 1, 2 -> server.step();
-        case 3 -> loops.pass(Duration.ofMillis(random.nextInt(250)));
+        case 1, 2, 3 -> server.step();
+        case 4 -> loops.pass(Duration.ofMillis(random.nextInt(60)));
         default -> loops.step();
       }
       client.collect();
@@ -138,7 +138,7 @@ final class ReconnectSimulationTest {
         }
         case 3, 4 -> server.closeOne();
         case 5 -> server.stall(true);
-        case 6 -> loops.pass(Duration.ofSeconds(random.nextInt(9)));
+        case 6 -> loops.pass(Duration.ofSeconds(random.nextInt(5)));
         default -> {
           server.stall(false);
           server.restart();
@@ -148,7 +148,7 @@ final class ReconnectSimulationTest {
 
     void run() {
       for (int i = 0; i < STEPS; i++) {
-        if (random.nextInt(120) == 0) {
+        if (random.nextInt(250) == 0) {
           trouble();
         }
         step();

@@ -79,7 +79,7 @@ final class SimulatedClient {
   /// Sends one request to a random queue, if blocks are free.
   void submitRandom() {
     int first = random.nextInt(SimulatedServer.BLOCKS);
-    int count = 1 + random.nextInt(Math.min(6, SimulatedServer.BLOCKS - first));
+    int count = 1 + random.nextInt(Math.min(4, SimulatedServer.BLOCKS - first));
     int kind = random.nextInt(10);
     if (kind == 0) {
       submitFlush();

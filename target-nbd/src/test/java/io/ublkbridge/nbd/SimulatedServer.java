@@ -16,7 +16,7 @@ import java.util.random.RandomGenerator;
 /// Stands on the client's real encoder and decoder: what is simulated begins at the bytes.
 final class SimulatedServer {
   static final int BLOCK = 512;
-  static final int BLOCKS = 48;
+  static final int BLOCKS = 20;
   static final int FLAGS = MemoryServer.ALL_FLAGS & ~NbdProtocol.NBD_FLAG_SEND_TRIM;
 
   @SuppressWarnings("ArrayRecordComponent")
@@ -191,7 +191,7 @@ final class SimulatedServer {
     Wire wire = wires.get(random.nextInt(wires.size()));
     if (!wire.over && random.nextInt(3) == 0) {
       wire.receive();
-    } else if (wire.mayExecute() && random.nextBoolean()) {
+    } else if (wire.mayExecute() && random.nextInt(wire.over ? 30 : 2) == 0) {
       execute(wire, wire.received.remove(random.nextInt(wire.received.size())));
     } else if (!wire.replies.isEmpty()) {
       byte[] reply = wire.replies.remove(random.nextInt(wire.replies.size()));
