@@ -4,20 +4,18 @@ import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.kernel.Deadline;
 import io.ublkbridge.target.Durations;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.StandardOpenOption;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 
 /// Takes one device away: makes sure that nobody uses it, flushes it, asks its server to stop, and
 /// waits until disk, server and files are gone.
 final class Detachment {
   private static final Duration FLUSH_DEADLINE = Duration.ofMinutes(10);
+  private static final Duration POLL = Duration.ofMillis(500);
   private static final Duration STOP_DEADLINE = Duration.ofMinutes(6);
   private static final Duration FORCED_STOP_DEADLINE = Duration.ofSeconds(15);
   private static final Duration PASSING_USE_DEADLINE = Duration.ofSeconds(5);
@@ -72,35 +70,72 @@ final class Detachment {
   }
 
   /// Stopping flushes too, but nobody would hear of an error there.
+  ///
+  /// Another program flushes, because whoever waits for a disk cannot be ended before the disk
+  /// answers.
   private void flush() throws CommandFailure {
-    CompletableFuture<Boolean> flushed = new CompletableFuture<>();
-    Thread.ofPlatform()
-        .daemon()
-        .name("flush")
-        .start(() -> {
-          try (FileChannel disk =
-              FileChannel.open(host.disk(record.id()), StandardOpenOption.READ)) {
-            disk.force(true);
-            flushed.complete(true);
-          } catch (IOException | RuntimeException e) {
-            flushed.completeExceptionally(e);
-          }
-        });
+    if (remoteIsLost()) {
+      // Nothing waits and nothing is unflushed, so there is nothing to write back either.
+      return;
+    }
+    Process sync = Tool.start(Path.of("/"), "sync", host.disk(record.id()).toString());
+    Deadline deadline = Deadline.after(FLUSH_DEADLINE);
     try {
-      flushed.get(FLUSH_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
-    } catch (TimeoutException e) {
-      throw failure(
-          ExitCode.TIMED_OUT,
-          "its data was not written back within " + Durations.format(FLUSH_DEADLINE),
-          "detach again to wait longer, or detach --force, which loses data");
-    } catch (ExecutionException e) {
-      throw failure(
-          ExitCode.FAILURE,
-          "its data cannot be written back: " + Causes.message(e),
-          "look into " + record.log() + ", or detach --force, which loses data");
+      while (!sync.waitFor(POLL.toMillis(), TimeUnit.MILLISECONDS)) {
+        remoteIsLost();
+        if (deadline.remaining().isZero()) {
+          throw failure(
+              ExitCode.TIMED_OUT,
+              "its data was not written back within " + Durations.format(FLUSH_DEADLINE),
+              "detach again to wait longer, or detach --force, which loses data");
+        }
+      }
+      if (sync.exitValue() != 0) {
+        String said = new String(sync.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        throw failure(
+            ExitCode.FAILURE,
+            "its data cannot be written back: " + said.strip(),
+            "look into " + record.log() + ", or detach --force, which loses data");
+      }
+    } catch (IOException e) {
+      throw new CommandFailure(ExitCode.FAILURE, "cannot read what sync says", null, e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw failure(ExitCode.FAILURE, "interrupted", "detach again");
+    }
+  }
+
+  /// Whether what is behind the disk is gone, and nothing is held up by that.
+  ///
+  /// @throws CommandFailure if something is
+  private boolean remoteIsLost() throws CommandFailure {
+    JsonObject outage;
+    try {
+      JsonObject status = new ServerConnection(registry.socket(record.id())).status();
+      if (!status.has("outage")) {
+        return false;
+      }
+      outage = status.object("outage");
+    } catch (IOException cannotBeAsked) {
+      return false;
+    }
+    try {
+      long waiting = outage.number("requestsWaiting");
+      long unflushed = outage.number("unflushedWrites");
+      if (waiting == 0 && unflushed == 0) {
+        return true;
+      }
+      throw failure(
+          ExitCode.UNREACHABLE,
+          outage.text("why")
+              + "; "
+              + waiting
+              + " requests wait and "
+              + unflushed
+              + " writes are not flushed",
+          "detach again when the server is back, or detach --force, which loses them");
+    } catch (IOException e) {
+      throw new CommandFailure(ExitCode.FAILURE, "the server's status is not understood", null, e);
     }
   }
 

@@ -4,6 +4,7 @@ import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.queue.QueueCounters;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Operation;
+import io.ublkbridge.target.Outage;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -27,8 +28,18 @@ record ServedDevice(UblkDevice device, BlockTarget target, DeviceRecord record) 
     Map<String, Object> status = new LinkedHashMap<>(record.fields());
     status.put("features", TargetDescription.features(target.capabilities()));
     status.put("io", io);
+    target.outage().ifPresent(outage -> status.put("outage", fields(outage)));
     status.put("target", target.details());
     return status;
+  }
+
+  private static Map<String, Object> fields(Outage outage) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    fields.put("why", outage.why());
+    fields.put("seconds", outage.lasting().toSeconds());
+    fields.put("requestsWaiting", outage.requestsWaiting());
+    fields.put("unflushedWrites", outage.unflushedWrites());
+    return fields;
   }
 
   private static long sum(List<QueueCounters> queues, ToLongFunction<QueueCounters> counter) {

@@ -1,8 +1,10 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.target.ByteSize;
 import io.ublkbridge.target.Durations;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -26,6 +28,21 @@ final class TargetOptions {
       description = "nbd: how long a request may go unanswered. Default: 60s.")
   private @Nullable String ioTimeout;
 
+  @Option(
+      names = "--loss-timeout",
+      paramLabel = "TIME",
+      description =
+          "nbd: how long requests wait while the server is gone; 0 waits for ever. Default: 10m.")
+  private @Nullable String lossTimeout;
+
+  @Option(
+      names = "--write-journal",
+      paramLabel = "SIZE",
+      description =
+          "nbd: memory for writes that the server has acknowledged but not flushed, to write them"
+              + " again if it crashes; off fails the next flush instead. Default: 64M.")
+  private @Nullable String writeJournal;
+
   /// The options that were given, by long name without dashes.
   Map<String, String> byName() {
     Map<String, String> options = new LinkedHashMap<>();
@@ -36,14 +53,31 @@ final class TargetOptions {
       }
       options.put("connections", connections.toString());
     }
-    if (ioTimeout != null) {
-      try {
-        Durations.parse(ioTimeout);
-      } catch (IllegalArgumentException e) {
-        throw new ParameterException(spec.commandLine(), "--io-timeout: " + e.getMessage(), e);
+    putDuration(options, "io-timeout", ioTimeout);
+    putDuration(options, "loss-timeout", lossTimeout);
+    if (writeJournal != null) {
+      if (!writeJournal.equals("off")) {
+        check("write-journal", writeJournal, ByteSize::parse);
       }
-      options.put("io-timeout", ioTimeout);
+      options.put("write-journal", writeJournal);
     }
     return options;
+  }
+
+  private void putDuration(Map<String, String> options, String name, @Nullable String value) {
+    if (value != null) {
+      if (!value.equals("0")) {
+        check(name, value, Durations::parse);
+      }
+      options.put(name, value);
+    }
+  }
+
+  private void check(String name, String value, Function<String, ?> parser) {
+    try {
+      var _ = parser.apply(value);
+    } catch (IllegalArgumentException e) {
+      throw new ParameterException(spec.commandLine(), "--" + name + ": " + e.getMessage(), e);
+    }
   }
 }

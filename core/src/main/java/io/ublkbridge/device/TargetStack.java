@@ -4,10 +4,12 @@ import io.ublkbridge.queue.BoundedTarget;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
+import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetQueue;
 import java.util.Map;
+import java.util.Optional;
 
 /// The one place where decorators are put around a target, in their order: bounds → target.
 final class TargetStack {
@@ -38,6 +40,11 @@ final class TargetStack {
     @Override
     public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
       return target.openQueue(context);
+    }
+
+    @Override
+    public Optional<Outage> outage() {
+      return target.outage();
     }
 
     @Override

@@ -6,10 +6,12 @@ import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
+import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetQueue;
 import java.util.Map;
+import java.util.Optional;
 
 /// The one place that rejects a request which the target must never see: outside of the disk, not
 /// in whole blocks, longer than allowed, or of a kind that was not offered.
@@ -41,6 +43,11 @@ public final class BoundedTarget implements BlockTarget {
   @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
     return new BoundedQueue(target.openQueue(context), geometry(), capabilities());
+  }
+
+  @Override
+  public Optional<Outage> outage() {
+    return target.outage();
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.ublkbridge.target;
 
 import java.util.Map;
+import java.util.Optional;
 
 /// An opened place that stores blocks: negotiated once, then used through one queue per ublk queue.
 ///
@@ -20,6 +21,11 @@ public interface BlockTarget extends AutoCloseable {
   ///
   /// @throws TargetOpenException if the queue's own connection or file cannot be had
   TargetQueue openQueue(QueueContext context) throws TargetOpenException;
+
+  /// What the target waits for now, if it does. Unlike the rest this may be asked at any time.
+  default Optional<Outage> outage() {
+    return Optional.empty();
+  }
 
   /// The device is about to be stopped: a request that waits for something lost should fail within
   /// a few seconds from now on, however long it would have waited else.

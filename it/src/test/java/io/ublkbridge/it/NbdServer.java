@@ -18,7 +18,8 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
-/// A real NBD server, serving one file on a socket of its own; killed when closed.
+/// A real NBD server, serving one file on a socket of its own; killed when closed, and started
+/// again as often as a test likes.
 final class NbdServer implements AutoCloseable {
   private static final Duration START_DEADLINE = Duration.ofMinutes(1);
 
@@ -29,12 +30,16 @@ final class NbdServer implements AutoCloseable {
     NBD_SERVER
   }
 
-  private final Process process;
+  private final List<String> command;
+  private final SocketAddress address;
   private final String uri;
+  private Process process;
 
-  private NbdServer(Process process, String uri) {
-    this.process = process;
+  private NbdServer(List<String> command, SocketAddress address, String uri, Process process) {
+    this.command = command;
+    this.address = address;
     this.uri = uri;
+    this.process = process;
   }
 
   /// Serves a file, writable, with all that the server can do.
@@ -127,25 +132,44 @@ final class NbdServer implements AutoCloseable {
   }
 
   private static NbdServer start(List<String> command, SocketAddress address, String uri) {
+    NbdServer server = new NbdServer(command, address, uri, launch(command));
+    server.awaitAnswer();
+    return server;
+  }
+
+  private static Process launch(List<String> command) {
     try {
-      Process process =
-          new ProcessBuilder(command)
-              .redirectErrorStream(true)
-              .redirectOutput(Path.of("/dev/null").toFile())
-              .start();
-      NbdServer server = new NbdServer(process, uri);
-      Instant deadline = Instant.now().plus(START_DEADLINE);
-      while (!answers(address)) {
-        if (!process.isAlive() || Instant.now().isAfter(deadline)) {
-          server.close();
-          throw new AssertionError(String.join(" ", command) + " does not serve");
-        }
-        LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
-      }
-      return server;
+      return new ProcessBuilder(command)
+          .redirectErrorStream(true)
+          .redirectOutput(Path.of("/dev/null").toFile())
+          .start();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  private void awaitAnswer() {
+    Instant deadline = Instant.now().plus(START_DEADLINE);
+    while (!answers(address)) {
+      if (!process.isAlive() || Instant.now().isAfter(deadline)) {
+        close();
+        throw new AssertionError(String.join(" ", command) + " does not serve");
+      }
+      LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
+    }
+  }
+
+  /// Starts the server again as it was, after [#kill].
+  void restart() {
+    if (address instanceof UnixDomainSocketAddress socket) {
+      try {
+        Files.deleteIfExists(socket.getPath());
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+    process = launch(command);
+    awaitAnswer();
   }
 
   private static boolean answers(SocketAddress address) {

@@ -59,6 +59,11 @@ final class ServedDisk implements Disk {
   }
 
   static ServedDisk serve(String uri, Option... changes) {
+    return serve(uri, Map.of(), changes);
+  }
+
+  /// @param targetOptions the command's options that are the target's, by name
+  static ServedDisk serve(String uri, Map<String, String> targetOptions, Option... changes) {
     DeviceOptions options = DeviceOptions.defaults();
     for (Option change : changes) {
       options = change.apply(options);
@@ -71,7 +76,7 @@ final class ServedDisk implements Disk {
           TargetRegistry.load()
               .open(
                   TargetUri.parse(uri),
-                  new OpenContext(loops.loop(0), options.readOnly(), DEADLINE, Map.of()));
+                  new OpenContext(loops.loop(0), options.readOnly(), DEADLINE, targetOptions));
       UblkDevice device = UblkDevice.start(control, options, target, loops, new FailingTheTest());
       return new ServedDisk(loops, control, target, device);
     } catch (TargetOpenException e) {
@@ -89,6 +94,10 @@ final class ServedDisk implements Disk {
       System.out.println("a queue cannot go on: " + reason);
       Runtime.getRuntime().halt(70);
     }
+  }
+
+  BlockTarget target() {
+    return target;
   }
 
   @Override

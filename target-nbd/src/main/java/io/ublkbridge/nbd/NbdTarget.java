@@ -8,6 +8,7 @@ import io.netty.channel.IoEventLoop;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
+import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
@@ -20,7 +21,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
@@ -151,29 +151,29 @@ final class NbdTarget implements BlockTarget {
     details.put("preferredBlockBytes", info.blockSizes().preferred());
     details.put("maximumPayloadBytes", info.blockSizes().maximum());
     details.put("tls", false);
-    details.putAll(connectionDetails());
+    details.put("unflushedWrites", sum(NbdQueue::unflushedWrites));
+    details.put("reconnects", (long) reconnector.state().reconnects());
+    details.put("writesDoneAgain", reconnector.state().replays());
     if (!negotiated.exports().isEmpty()) {
       details.put("exports", negotiated.exports().stream().map(NbdTarget::detail).toList());
     }
     return details;
   }
 
-  /// How the connections are now.
-  private Map<String, Object> connectionDetails() {
-    Map<String, Object> details = new LinkedHashMap<>();
+  @Override
+  public Optional<Outage> outage() {
     Reconnector.State state = reconnector.state();
     String why = state.why();
-    if (why != null) {
-      long nanos = reconnector.loop().nanoTime() - state.lostSinceNanos();
-      details.put("waitsFor", why);
-      details.put("waitsForSeconds", TimeUnit.NANOSECONDS.toSeconds(nanos));
-      details.put("connectionsLost", (long) state.lostConnections());
+    if (why == null) {
+      return Optional.empty();
     }
-    details.put("requestsWaiting", sum(NbdQueue::parkedRequests));
-    details.put("unflushedWrites", sum(NbdQueue::unflushedWrites));
-    details.put("reconnects", (long) state.reconnects());
-    details.put("writesDoneAgain", state.replays());
-    return details;
+    long nanos = reconnector.loop().nanoTime() - state.lostSinceNanos();
+    return Optional.of(
+        new Outage(
+            why,
+            Duration.ofNanos(nanos),
+            sum(NbdQueue::parkedRequests),
+            sum(NbdQueue::unflushedWrites)));
   }
 
   private long sum(ToIntFunction<NbdQueue> counter) {

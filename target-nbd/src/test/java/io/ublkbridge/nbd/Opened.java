@@ -21,7 +21,7 @@ final class Opened implements AutoCloseable {
   private final List<TargetQueue> queues = new ArrayList<>();
   private final BlockTarget target;
 
-  private Opened(String uri, int queueCount, Map<String, String> options)
+  private Opened(String uri, int queueCount, Duration timeout, Map<String, String> options)
       throws TargetOpenException {
     loops = new UringLoops(queueCount);
     boolean opened = false;
@@ -33,7 +33,7 @@ final class Opened implements AutoCloseable {
           new NbdTargetProvider()
               .open(
                   TargetUri.parse(uri),
-                  new OpenContext(eventLoops.getFirst(), false, Duration.ofSeconds(10), options));
+                  new OpenContext(eventLoops.getFirst(), false, timeout, options));
       for (int i = 0; i < queueCount; i++) {
         queues.add(
             target.openQueue(new QueueContext(i, queueCount, 64, 1 << 20, eventLoops.get(i))));
@@ -52,7 +52,12 @@ final class Opened implements AutoCloseable {
 
   static Opened at(String uri, int queueCount, Map<String, String> options)
       throws TargetOpenException {
-    return new Opened(uri, queueCount, options);
+    return new Opened(uri, queueCount, Duration.ofSeconds(10), options);
+  }
+
+  /// With one queue, and little time for each connection.
+  static Opened within(String uri, Duration timeout) throws TargetOpenException {
+    return new Opened(uri, 1, timeout, Map.of());
   }
 
   BlockTarget target() {
