@@ -61,9 +61,9 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     this.server = server;
     this.negotiated = negotiated;
     this.receiveBuffer = receiveBuffer;
-    this.encoder = new RequestEncoder(channel);
-    this.decoder =
-        new ReplyDecoder(commands, new ServerErrors(server), negotiated.info().structuredReplies());
+    HeaderForm headers = negotiated.info().headers();
+    this.encoder = new RequestEncoder(channel, headers);
+    this.decoder = new ReplyDecoder(commands, new ServerErrors(server), headers);
   }
 
   Negotiated negotiated() {
@@ -108,8 +108,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
       return;
     }
     if (type != NBD_CMD_WRITE) {
-      encoder.add(
-          flags, type, command.cookie(), command.offsetBytes(), (int) request.lengthBytes());
+      encoder.add(flags, type, command.cookie(), command.offsetBytes(), request.lengthBytes());
       return;
     }
     boolean encoded = false;

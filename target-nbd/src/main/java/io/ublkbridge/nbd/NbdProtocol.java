@@ -22,6 +22,7 @@ final class NbdProtocol {
   static final int NBD_OPT_LIST = 3;
   static final int NBD_OPT_GO = 7;
   static final int NBD_OPT_STRUCTURED_REPLY = 8;
+  static final int NBD_OPT_EXTENDED_HEADERS = 11;
 
   // Option replies.
   static final int NBD_REP_ACK = 1;
@@ -37,6 +38,7 @@ final class NbdProtocol {
   static final int NBD_REP_ERR_SHUTDOWN = NBD_REP_FLAG_ERROR | 7;
   static final int NBD_REP_ERR_BLOCK_SIZE_REQD = NBD_REP_FLAG_ERROR | 8;
   static final int NBD_REP_ERR_TOO_BIG = NBD_REP_FLAG_ERROR | 9;
+  static final int NBD_REP_ERR_EXT_HEADER_REQD = NBD_REP_FLAG_ERROR | 10;
 
   // Information about an export.
   static final int NBD_INFO_EXPORT = 0;
@@ -57,6 +59,8 @@ final class NbdProtocol {
   // Requests.
   static final int NBD_REQUEST_MAGIC = 0x25609513;
   static final int REQUEST_BYTES = 28;
+  static final int NBD_EXTENDED_REQUEST_MAGIC = 0x21e41c71;
+  static final int EXTENDED_REQUEST_BYTES = 32;
   static final int NBD_CMD_READ = 0;
   static final int NBD_CMD_WRITE = 1;
   static final int NBD_CMD_DISC = 2;
@@ -65,10 +69,12 @@ final class NbdProtocol {
   static final int NBD_CMD_WRITE_ZEROES = 6;
   static final int NBD_CMD_FLAG_FUA = 1;
   static final int NBD_CMD_FLAG_NO_HOLE = 1 << 1;
+  static final int NBD_CMD_FLAG_PAYLOAD_LEN = 1 << 5;
 
   // Replies.
   static final int NBD_SIMPLE_REPLY_MAGIC = 0x67446698;
   static final int NBD_STRUCTURED_REPLY_MAGIC = 0x668e33ef;
+  static final int NBD_EXTENDED_REPLY_MAGIC = 0x6e8a278c;
   static final int NBD_REPLY_FLAG_DONE = 1;
   static final int NBD_REPLY_TYPE_NONE = 0;
   static final int NBD_REPLY_TYPE_OFFSET_DATA = 1;
@@ -105,6 +111,7 @@ final class NbdProtocol {
       case NBD_OPT_LIST -> "LIST";
       case NBD_OPT_GO -> "GO";
       case NBD_OPT_STRUCTURED_REPLY -> "STRUCTURED_REPLY";
+      case NBD_OPT_EXTENDED_HEADERS -> "EXTENDED_HEADERS";
       default -> "option " + option;
     };
   }

@@ -94,7 +94,8 @@ final class NbdTarget implements BlockTarget {
     if (!negotiated.description().isEmpty()) {
       details.put("description", negotiated.description());
     }
-    details.put("structuredReplies", info.structuredReplies());
+    details.put("structuredReplies", info.headers().structuredReplies());
+    details.put("extendedHeaders", info.headers().extendedHeaders());
     details.put("multiConn", info.multiConn());
     details.put("connections", (long) capabilities.queues());
     details.put("minimumBlockBytes", info.blockSizes().minimum());

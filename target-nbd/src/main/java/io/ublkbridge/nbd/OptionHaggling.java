@@ -4,6 +4,7 @@ import static io.ublkbridge.nbd.NbdProtocol.NBD_FLAG_HAS_FLAGS;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_BLOCK_SIZE;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_DESCRIPTION;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_NAME;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_EXTENDED_HEADERS;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_GO;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_LIST;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_STRUCTURED_REPLY;
@@ -28,12 +29,12 @@ import org.jspecify.annotations.Nullable;
 /// reply means. Knows no bytes on the wire and no clock; [HandshakeHandler] does that part.
 ///
 /// ```
-/// STRUCTURED_REPLY ─→ LIST (only for the default export, and only if asked) ─→ GO ─→ transmission
-///                                               ERR_UNSUP: EXPORT_NAME ←──────┤
-///                    ERR_UNKNOWN: LIST, to name what there is, then ABORT ←───┘
+/// EXTENDED_HEADERS ─→ LIST (only for the default export, and only if asked) ─→ GO ─→ transmission
+///  │ refused          ↑                         ERR_UNSUP: EXPORT_NAME ←──────┤
+///  └→ STRUCTURED_REPLY┘   ERR_UNKNOWN: LIST, to name what there is, then ABORT ←┘
 /// ```
 ///
-/// STARTTLS will come before all of it, and EXTENDED_HEADERS in front of STRUCTURED_REPLY.
+/// STARTTLS will come before all of it.
 ///
 /// Confined to one thread; used for one connection.
 final class OptionHaggling {
@@ -51,7 +52,7 @@ final class OptionHaggling {
 
   private int option;
   private int replies;
-  private boolean structuredReplies;
+  private HeaderForm headers = HeaderForm.SIMPLE;
   private OptionReply.@Nullable Export export;
   private ExportInfo.BlockSizes blockSizes = ExportInfo.BlockSizes.DEFAULT;
   private String name;
@@ -68,7 +69,7 @@ final class OptionHaggling {
   }
 
   HaggleStep start() {
-    return send(NBD_OPT_STRUCTURED_REPLY, NO_DATA);
+    return send(NBD_OPT_EXTENDED_HEADERS, NO_DATA);
   }
 
   /// Takes one reply to the option that was sent last.
@@ -77,7 +78,8 @@ final class OptionHaggling {
       throw new ProtocolViolation("never ends its answer to " + NbdProtocol.optionName(option));
     }
     return switch (option) {
-      case NBD_OPT_STRUCTURED_REPLY -> onStructuredReply(reply);
+      case NBD_OPT_EXTENDED_HEADERS -> onHeaders(reply, HeaderForm.EXTENDED);
+      case NBD_OPT_STRUCTURED_REPLY -> onHeaders(reply, HeaderForm.STRUCTURED);
       case NBD_OPT_LIST -> onList(reply);
       case NBD_OPT_GO -> onGo(reply);
       default -> throw new IllegalStateException("no reply is due to option " + option);
@@ -90,15 +92,22 @@ final class OptionHaggling {
     return enter();
   }
 
-  private HaggleStep onStructuredReply(OptionReply reply) throws ProtocolViolation {
-    switch (reply) {
-      case OptionReply.Ack _ -> structuredReplies = true;
-      case OptionReply.Refusal error when isFinal(error) -> {
-        return abort(error);
+  private HaggleStep onHeaders(OptionReply reply, HeaderForm asked) throws ProtocolViolation {
+    return switch (reply) {
+      case OptionReply.Ack _ -> {
+        headers = asked;
+        yield onHeadersAgreed();
       }
-      case OptionReply.Refusal _ -> structuredReplies = false;
+      case OptionReply.Refusal error when isFinal(error) -> abort(error);
+      case OptionReply.Refusal _ ->
+          asked == HeaderForm.EXTENDED
+              ? send(NBD_OPT_STRUCTURED_REPLY, NO_DATA)
+              : onHeadersAgreed();
       default -> throw unexpected(reply);
-    }
+    };
+  }
+
+  private HaggleStep onHeadersAgreed() {
     return list ? send(NBD_OPT_LIST, NO_DATA) : go();
   }
 
@@ -137,7 +146,7 @@ final class OptionHaggling {
   }
 
   private HaggleStep onGoRefused(OptionReply.Refusal error) {
-    if (error.type() == NBD_REP_ERR_UNSUP) {
+    if (error.type() == NBD_REP_ERR_UNSUP && !headers.extendedHeaders()) {
       return new HaggleStep.SendExportName(UTF_8.encode(exportName));
     }
     if (error.type() == NBD_REP_ERR_UNKNOWN && !list) {
@@ -175,8 +184,7 @@ final class OptionHaggling {
               + ", maximum "
               + blockSizes.maximum());
     }
-    ExportInfo info =
-        new ExportInfo(known.sizeBytes(), known.flags(), blockSizes, structuredReplies);
+    ExportInfo info = new ExportInfo(known.sizeBytes(), known.flags(), blockSizes, headers);
     return new HaggleStep.Enter(new Negotiated(info, name, description, exports));
   }
 

@@ -1,5 +1,6 @@
 package io.ublkbridge.nbd;
 
+import static io.ublkbridge.nbd.NbdProtocol.NBD_EXTENDED_REPLY_MAGIC;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_FLAG_DONE;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_ERROR;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_ERROR_OFFSET;
@@ -20,12 +21,15 @@ import org.jspecify.annotations.Nullable;
 
 /// The server's half of the transmission phase: finds the replies in what was received, hands
 /// payload on where it lies, and ends requests (spec: "Simple reply message", "Structured reply
-/// chunk message").
+/// chunk message", "Extended reply chunk message").
 ///
 /// ```
 /// simple:     magic 4 | error 4          | cookie 8             | data of a READ without error
 /// structured: magic 4 | flags 2 | type 2 | cookie 8 | length 4  | payload of `length` bytes
+/// extended:   magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 8 | payload
 /// ```
+///
+/// Structured replies may be mixed with simple ones, extended ones are all that there is.
 ///
 /// The stream is cut into pieces of known size. A piece that lies in one place is read there; only
 /// one that is torn between two receives is put together in a buffer of [#PIECE_BYTES_MAX] bytes.
@@ -41,8 +45,10 @@ final class ReplyDecoder {
   private static final ValueLayout.OfShort SHORT =
       ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
 
-  /// Both kinds of reply are alike up to here.
+  /// Simple and structured replies are alike up to here.
   private static final int HEADER_BYTES = 16;
+
+  private static final int EXTENDED_HEADER_BYTES = 32;
 
   private static final int LENGTH_BYTES = 4;
   private static final int OFFSET_BYTES = 8;
@@ -76,6 +82,8 @@ final class ReplyDecoder {
   private final CookieTable commands;
   private final ServerErrors errors;
   private final boolean structuredReplies;
+  private final boolean extendedHeaders;
+  private final int headerBytes;
 
   private final MemorySegment torn = Arena.ofAuto().allocate(PIECE_BYTES_MAX);
   private int tornBytes;
@@ -83,7 +91,7 @@ final class ReplyDecoder {
   private Step step = Step.HEADER;
 
   /// How long the next piece is: all of it for the fixed ones, what is left for DATA and SKIP.
-  private int need = HEADER_BYTES;
+  private int need;
 
   /// The request that the current reply belongs to.
   private @Nullable PendingCommand command;
@@ -95,10 +103,13 @@ final class ReplyDecoder {
   /// Where in the request the next byte of data belongs.
   private int dataAt;
 
-  ReplyDecoder(CookieTable commands, ServerErrors errors, boolean structuredReplies) {
+  ReplyDecoder(CookieTable commands, ServerErrors errors, HeaderForm headers) {
     this.commands = commands;
     this.errors = errors;
-    this.structuredReplies = structuredReplies;
+    structuredReplies = headers.structuredReplies();
+    extendedHeaders = headers.extendedHeaders();
+    headerBytes = extendedHeaders ? EXTENDED_HEADER_BYTES : HEADER_BYTES;
+    need = headerBytes;
   }
 
   /// Takes nothing more, even of what is being decoded.
@@ -142,7 +153,13 @@ final class ReplyDecoder {
 
   private void piece(MemorySegment from, int at) throws ProtocolViolation {
     switch (step) {
-      case HEADER -> header(from, at);
+      case HEADER -> {
+        if (extendedHeaders) {
+          extendedHeader(from, at);
+        } else {
+          header(from, at);
+        }
+      }
       case LENGTH -> chunkLength(from.get(INT, at));
       case DATA_OFFSET -> dataChunk(from.get(LONG, at));
       case HOLE -> holeChunk(from.get(LONG, at), from.get(INT, at + OFFSET_BYTES));
@@ -169,9 +186,42 @@ final class ReplyDecoder {
     long cookie = from.get(LONG, at + 8);
     boolean structured = magic == NBD_STRUCTURED_REPLY_MAGIC;
     if (!structured && magic != NBD_SIMPLE_REPLY_MAGIC) {
-      throw new ProtocolViolation(
-          "sent a reply with the wrong magic number 0x" + Integer.toHexString(magic));
+      throw wrongMagic(magic);
     }
+    PendingCommand found = find(cookie);
+    if (!structured) {
+      simpleReply(found, from.get(INT, at + 4));
+    } else if (structuredReplies) {
+      chunk(from.get(INT, at + 4));
+      next(Step.LENGTH, LENGTH_BYTES);
+    } else {
+      throw new ProtocolViolation("sent a structured reply, which was not agreed on");
+    }
+  }
+
+  private void extendedHeader(MemorySegment from, int at) throws ProtocolViolation {
+    int magic = from.get(INT, at);
+    if (magic != NBD_EXTENDED_REPLY_MAGIC) {
+      throw wrongMagic(magic);
+    }
+    PendingCommand found = find(from.get(LONG, at + 8));
+    if (from.get(LONG, at + 16) != found.offsetBytes()) {
+      throw new ProtocolViolation("sent a reply whose offset is not that of its request");
+    }
+    chunk(from.get(INT, at + 4));
+    long length = from.get(LONG, at + 24);
+    if (length < 0 || length > Integer.MAX_VALUE) {
+      throw impossibleLength(length);
+    }
+    chunkLength((int) length);
+  }
+
+  private static ProtocolViolation wrongMagic(int magic) {
+    return new ProtocolViolation(
+        "sent a reply with the wrong magic number 0x" + Integer.toHexString(magic));
+  }
+
+  private PendingCommand find(long cookie) throws ProtocolViolation {
     PendingCommand found = commands.find(cookie);
     if (found == null) {
       throw new ProtocolViolation(
@@ -180,16 +230,12 @@ final class ReplyDecoder {
               + ")");
     }
     command = found;
-    if (!structured) {
-      simpleReply(found, from.get(INT, at + 4));
-    } else if (structuredReplies) {
-      int flagsAndType = from.get(INT, at + 4);
-      chunkDone = (flagsAndType >>> 16 & NBD_REPLY_FLAG_DONE) != 0;
-      chunkType = flagsAndType & 0xffff;
-      next(Step.LENGTH, LENGTH_BYTES);
-    } else {
-      throw new ProtocolViolation("sent a structured reply, which was not agreed on");
-    }
+    return found;
+  }
+
+  private void chunk(int flagsAndType) {
+    chunkDone = (flagsAndType >>> 16 & NBD_REPLY_FLAG_DONE) != 0;
+    chunkType = flagsAndType & 0xffff;
   }
 
   private void simpleReply(PendingCommand found, int errno) throws ProtocolViolation {
@@ -255,12 +301,16 @@ final class ReplyDecoder {
 
   private void requireLength(boolean fits) throws ProtocolViolation {
     if (!fits) {
-      throw new ProtocolViolation(
-          "sent a chunk of type "
-              + chunkType
-              + " whose length cannot be "
-              + Integer.toUnsignedString(chunkBytes));
+      throw impossibleLength(Integer.toUnsignedLong(chunkBytes));
     }
+  }
+
+  private ProtocolViolation impossibleLength(long length) {
+    return new ProtocolViolation(
+        "sent a chunk of type "
+            + chunkType
+            + " whose length cannot be "
+            + Long.toUnsignedString(length));
   }
 
   private static void requireRead(PendingCommand found) throws ProtocolViolation {
@@ -347,7 +397,7 @@ final class ReplyDecoder {
 
   /// All of a chunk, or of a simple reply, is there.
   private void endChunk(PendingCommand found) throws ProtocolViolation {
-    next(Step.HEADER, HEADER_BYTES);
+    next(Step.HEADER, headerBytes);
     command = null;
     if (chunkDone) {
       endReply(found);

@@ -11,10 +11,11 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// The client's half of the transmission phase: gathers requests in one buffer until they are
-/// flushed together (spec: "Compact request message").
+/// flushed together (spec: "Compact request message", "Extended request message").
 ///
 /// ```
-/// magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 4 | payload of a WRITE
+/// compact:  magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 4 | payload of a WRITE
+/// extended: magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 8 | payload of a WRITE
 /// ```
 ///
 /// Payload is loaded once, into the memory that it is sent from: behind its header, or in a buffer
@@ -31,9 +32,15 @@ final class RequestEncoder {
       ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
   private static final ValueLayout.OfLong LONG =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-  private static final long MAGIC = (long) NbdProtocol.NBD_REQUEST_MAGIC << 32;
 
   private final Channel channel;
+  private final boolean extended;
+  private final int headerBytes;
+  private final long magic;
+
+  /// Flags of every WRITE: an extended header must say that payload follows.
+  private final int writeFlags;
+
   private final List<SendBuffer> kept = new ArrayList<>(BUFFERS_KEPT_MAX);
 
   /// The buffer that requests are added to; null if there is none to flush.
@@ -42,18 +49,24 @@ final class RequestEncoder {
   /// Whether Netty holds buffers that it was not told to send yet.
   private boolean unflushed;
 
-  RequestEncoder(Channel channel) {
+  RequestEncoder(Channel channel, HeaderForm headers) {
     this.channel = channel;
+    extended = headers.extendedHeaders();
+    headerBytes = extended ? NbdProtocol.EXTENDED_REQUEST_BYTES : NbdProtocol.REQUEST_BYTES;
+    magic =
+        (long) (extended ? NbdProtocol.NBD_EXTENDED_REQUEST_MAGIC : NbdProtocol.NBD_REQUEST_MAGIC)
+            << 32;
+    writeFlags = extended ? NbdProtocol.NBD_CMD_FLAG_PAYLOAD_LEN : 0;
   }
 
   /// Adds a request without payload.
   ///
   /// @param flags command flags
-  /// @param length unsigned 32 bit
-  void add(int flags, int type, long cookie, long offset, int length) {
-    SendBuffer buffer = room(NbdProtocol.REQUEST_BYTES);
+  /// @param length less than 2^32 unless the headers are extended
+  void add(int flags, int type, long cookie, long offset, long length) {
+    SendBuffer buffer = room(headerBytes);
     header(buffer.memory(), buffer.end(), flags, type, cookie, offset, length);
-    buffer.advance(NbdProtocol.REQUEST_BYTES);
+    buffer.advance(headerBytes);
   }
 
   /// Adds a WRITE with its payload.
@@ -61,22 +74,22 @@ final class RequestEncoder {
   /// @throws io.ublkbridge.target.PayloadException from the request; nothing was added then
   void addWrite(int flags, long cookie, BlockRequest request) {
     int length = (int) request.lengthBytes();
-    if (length > BUFFER_BYTES - NbdProtocol.REQUEST_BYTES) {
+    if (length > BUFFER_BYTES - headerBytes) {
       addLongWrite(flags, cookie, request);
       return;
     }
-    SendBuffer buffer = room(NbdProtocol.REQUEST_BYTES + length);
+    SendBuffer buffer = room(headerBytes + length);
     int at = buffer.end();
-    request.loadPayload(0, buffer.memory().asSlice(at + NbdProtocol.REQUEST_BYTES, length));
+    request.loadPayload(0, buffer.memory().asSlice(at + headerBytes, length));
     header(
         buffer.memory(),
         at,
-        flags,
+        flags | writeFlags,
         NbdProtocol.NBD_CMD_WRITE,
         cookie,
         request.offsetBytes(),
         length);
-    buffer.advance(NbdProtocol.REQUEST_BYTES + length);
+    buffer.advance(headerBytes + length);
   }
 
   private void addLongWrite(int flags, long cookie, BlockRequest request) {
@@ -91,7 +104,7 @@ final class RequestEncoder {
         payload.release();
       }
     }
-    add(flags, NbdProtocol.NBD_CMD_WRITE, cookie, request.offsetBytes(), length);
+    add(flags | writeFlags, NbdProtocol.NBD_CMD_WRITE, cookie, request.offsetBytes(), length);
     handOver();
     channel.write(payload.writerIndex(length), channel.voidPromise());
     unflushed = true;
@@ -157,11 +170,15 @@ final class RequestEncoder {
     return fresh;
   }
 
-  private static void header(
-      MemorySegment memory, int at, int flags, int type, long cookie, long offset, int length) {
-    memory.set(LONG, at, MAGIC | (long) flags << 16 | type);
+  private void header(
+      MemorySegment memory, int at, int flags, int type, long cookie, long offset, long length) {
+    memory.set(LONG, at, magic | (long) flags << 16 | type);
     memory.set(LONG, at + 8, cookie);
     memory.set(LONG, at + 16, offset);
-    memory.set(INT, at + 24, length);
+    if (extended) {
+      memory.set(LONG, at + 24, length);
+    } else {
+      memory.set(INT, at + 24, (int) length);
+    }
   }
 }

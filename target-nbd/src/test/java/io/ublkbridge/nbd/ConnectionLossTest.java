@@ -28,9 +28,14 @@ final class ConnectionLossTest {
 
   private static void assertLost(
       boolean structured, Map<String, String> options, Script transmission) throws Exception {
+    assertLost(structured ? HeaderForm.STRUCTURED : HeaderForm.SIMPLE, options, transmission);
+  }
+
+  private static void assertLost(
+      HeaderForm headers, Map<String, String> options, Script transmission) throws Exception {
     Script script =
         wire -> {
-          wire.handshake(structured, 1 << 20, FLAGS);
+          wire.handshake(headers, 1 << 20, FLAGS);
           transmission.run(wire);
         };
     try (ScriptedServer server = ScriptedServer.onTcp(script);
@@ -84,6 +89,38 @@ final class ConnectionLossTest {
                   .chunk(1, 1, read.cookie(), Bytes.of().u64(4096).raw(new byte[4096]).array())
                   .array();
           wire.send(Arrays.copyOf(reply, bytes));
+        });
+  }
+
+  /// As above, with extended headers: in the header, behind it, in the data.
+  @ParameterizedTest
+  @ValueSource(ints = {1, 16, 20, 31, 32, 39, 40, 41, 4135})
+  void theServerStopsInTheMiddleOfAnExtendedReply(int bytes) throws Exception {
+    assertLost(
+        HeaderForm.EXTENDED,
+        Map.of(),
+        wire -> {
+          Request read = both(wire);
+          byte[] reply =
+              Bytes.of(HeaderForm.EXTENDED, 4096)
+                  .chunk(1, 1, read.cookie(), Bytes.of().u64(4096).raw(new byte[4096]).array())
+                  .array();
+          wire.send(Arrays.copyOf(reply, bytes));
+          if (bytes % 2 == 0) {
+            wire.reset();
+          }
+        });
+  }
+
+  @Test
+  void theServerForgetsThatHeadersAreExtended() throws Exception {
+    assertLost(
+        HeaderForm.EXTENDED,
+        Map.of(),
+        wire -> {
+          Request read = both(wire);
+          wire.simpleReply(0, read.cookie(), new byte[4096]);
+          wire.awaitEnd();
         });
   }
 

@@ -17,7 +17,11 @@ abstract class DecoderFixture {
   final CookieTable table = new CookieTable();
 
   ReplyDecoder decoder(boolean structured) {
-    return new ReplyDecoder(table, new ServerErrors("test"), structured);
+    return decoder(structured ? HeaderForm.STRUCTURED : HeaderForm.SIMPLE);
+  }
+
+  ReplyDecoder decoder(HeaderForm headers) {
+    return new ReplyDecoder(table, new ServerErrors("test"), headers);
   }
 
   PendingCommand start(RecordedRequest request, int type) {

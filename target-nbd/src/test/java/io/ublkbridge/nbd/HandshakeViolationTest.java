@@ -1,5 +1,6 @@
 package io.ublkbridge.nbd;
 
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_EXTENDED_HEADERS;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_GO;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_LIST;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_STRUCTURED_REPLY;
@@ -81,9 +82,19 @@ final class HandshakeViolationTest {
     assertBroken(
         "answered GO with Server", answeringGo(reply(NBD_OPT_GO, NBD_REP_SERVER, new byte[4])));
     assertBroken(
+        "answered EXTENDED_HEADERS with",
+        wire -> {
+          wire.greet();
+          wire.expectOption(NBD_OPT_EXTENDED_HEADERS);
+          wire.replyToOption(NBD_OPT_EXTENDED_HEADERS, NBD_REP_SERVER, new byte[4]);
+          wire.awaitEnd();
+        });
+    assertBroken(
         "answered STRUCTURED_REPLY with",
         wire -> {
           wire.greet();
+          wire.expectOption(NBD_OPT_EXTENDED_HEADERS);
+          wire.refuse(NBD_OPT_EXTENDED_HEADERS, NbdProtocol.NBD_REP_ERR_UNSUP, "");
           wire.expectOption(NBD_OPT_STRUCTURED_REPLY);
           wire.replyToOption(NBD_OPT_STRUCTURED_REPLY, NBD_REP_SERVER, new byte[4]);
           wire.awaitEnd();
