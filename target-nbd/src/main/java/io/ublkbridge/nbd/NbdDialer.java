@@ -42,9 +42,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
   private static final Duration GRACE = Duration.ofSeconds(5);
 
   /// Makes a connection that is ready for requests.
-  ///
-  /// @param list whether to ask for the server's exports on the way, if the default one is wanted
-  NbdConnection dial(IoEventLoop loop, boolean list) throws TargetOpenException {
+  NbdConnection dial(IoEventLoop loop, Purpose purpose) throws TargetOpenException {
     long startNanos = loop.ticker().nanoTime();
     List<SocketAddress> addresses = addresses();
     TargetOpenException failure = null;
@@ -55,7 +53,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
         break;
       }
       Promise<NbdConnection> handshake = loop.newPromise();
-      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, list, share);
+      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, purpose, share);
       Throwable cause = await(connecting, share);
       if (cause == null) {
         return handShaken(handshake, connecting);
@@ -70,11 +68,11 @@ record NbdDialer(NbdUri uri, Duration timeout) {
       IoEventLoop loop,
       SocketAddress address,
       Promise<NbdConnection> handshake,
-      boolean list,
+      Purpose purpose,
       Duration limit) {
     boolean unix = address instanceof DomainSocketAddress;
     ReceiveBuffer receiveBuffer = new ReceiveBuffer();
-    OptionHaggling haggling = new OptionHaggling(uri.exportName(), list);
+    OptionHaggling haggling = new OptionHaggling(uri.exportName(), purpose);
     Bootstrap bootstrap =
         new Bootstrap()
             .group(loop)

@@ -20,14 +20,17 @@ final class NbdProtocol {
   static final int NBD_OPT_EXPORT_NAME = 1;
   static final int NBD_OPT_ABORT = 2;
   static final int NBD_OPT_LIST = 3;
+  static final int NBD_OPT_INFO = 6;
   static final int NBD_OPT_GO = 7;
   static final int NBD_OPT_STRUCTURED_REPLY = 8;
+  static final int NBD_OPT_SET_META_CONTEXT = 10;
   static final int NBD_OPT_EXTENDED_HEADERS = 11;
 
   // Option replies.
   static final int NBD_REP_ACK = 1;
   static final int NBD_REP_SERVER = 2;
   static final int NBD_REP_INFO = 3;
+  static final int NBD_REP_META_CONTEXT = 4;
   static final int NBD_REP_FLAG_ERROR = 1 << 31;
   static final int NBD_REP_ERR_UNSUP = NBD_REP_FLAG_ERROR | 1;
   static final int NBD_REP_ERR_POLICY = NBD_REP_FLAG_ERROR | 2;
@@ -67,6 +70,7 @@ final class NbdProtocol {
   static final int NBD_CMD_FLUSH = 3;
   static final int NBD_CMD_TRIM = 4;
   static final int NBD_CMD_WRITE_ZEROES = 6;
+  static final int NBD_CMD_BLOCK_STATUS = 7;
   static final int NBD_CMD_FLAG_FUA = 1;
   static final int NBD_CMD_FLAG_NO_HOLE = 1 << 1;
   static final int NBD_CMD_FLAG_PAYLOAD_LEN = 1 << 5;
@@ -79,9 +83,16 @@ final class NbdProtocol {
   static final int NBD_REPLY_TYPE_NONE = 0;
   static final int NBD_REPLY_TYPE_OFFSET_DATA = 1;
   static final int NBD_REPLY_TYPE_OFFSET_HOLE = 2;
+  static final int NBD_REPLY_TYPE_BLOCK_STATUS = 5;
+  static final int NBD_REPLY_TYPE_BLOCK_STATUS_EXT = 6;
   static final int NBD_REPLY_TYPE_ERROR = 1 << 15 | 1;
   static final int NBD_REPLY_TYPE_ERROR_OFFSET = 1 << 15 | 2;
   static final int NBD_REPLY_TYPE_FLAG_ERROR = 1 << 15;
+
+  // The metadata context of every server that knows any, and its flags.
+  static final String BASE_ALLOCATION = "base:allocation";
+  static final int NBD_STATE_HOLE = 1;
+  static final int NBD_STATE_ZERO = 1 << 1;
 
   // Error numbers on the wire.
   static final int NBD_ENOSPC = 28;
@@ -99,6 +110,7 @@ final class NbdProtocol {
       case NBD_CMD_FLUSH -> "FLUSH";
       case NBD_CMD_TRIM -> "TRIM";
       case NBD_CMD_WRITE_ZEROES -> "WRITE_ZEROES";
+      case NBD_CMD_BLOCK_STATUS -> "BLOCK_STATUS";
       default -> "command " + type;
     };
   }
@@ -109,8 +121,10 @@ final class NbdProtocol {
       case NBD_OPT_EXPORT_NAME -> "EXPORT_NAME";
       case NBD_OPT_ABORT -> "ABORT";
       case NBD_OPT_LIST -> "LIST";
+      case NBD_OPT_INFO -> "INFO";
       case NBD_OPT_GO -> "GO";
       case NBD_OPT_STRUCTURED_REPLY -> "STRUCTURED_REPLY";
+      case NBD_OPT_SET_META_CONTEXT -> "SET_META_CONTEXT";
       case NBD_OPT_EXTENDED_HEADERS -> "EXTENDED_HEADERS";
       default -> "option " + option;
     };

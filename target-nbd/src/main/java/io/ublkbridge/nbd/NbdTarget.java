@@ -102,17 +102,7 @@ final class NbdTarget implements BlockTarget {
     details.put("preferredBlockBytes", info.blockSizes().preferred());
     details.put("maximumPayloadBytes", info.blockSizes().maximum());
     details.put("tls", false);
-    if (!negotiated.exports().isEmpty()) {
-      details.put("exports", negotiated.exports().stream().map(NbdTarget::detail).toList());
-    }
     return details;
-  }
-
-  private static Map<String, Object> detail(OptionReply.Server export) {
-    String name = ServerText.clean(export.name());
-    return export.description().isEmpty()
-        ? Map.of("name", name)
-        : Map.of("name", name, "description", export.description());
   }
 
   @Override
@@ -148,7 +138,7 @@ final class NbdTarget implements BlockTarget {
       }
       kept.close();
     }
-    NbdConnection made = dialer.dial(context.eventLoop(), false);
+    NbdConnection made = dialer.dial(context.eventLoop(), Purpose.USE);
     if (!made.negotiated().info().equals(negotiated.info())) {
       made.close();
       throw new TargetOpenException(

@@ -1,6 +1,7 @@
 package io.ublkbridge.nbd;
 
 import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.Inspection;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetProvider;
@@ -24,7 +25,31 @@ public final class NbdTargetProvider implements TargetProvider {
   public BlockTarget open(TargetUri uri, OpenContext context) throws TargetOpenException {
     NbdOptions options = NbdOptions.of(context);
     NbdDialer dialer = new NbdDialer(NbdUri.parse(uri), context.timeout());
-    NbdConnection first = dialer.dial(context.eventLoop(), true);
+    return target(dialer, options, dialer.dial(context.eventLoop(), Purpose.USE));
+  }
+
+  @Override
+  public Inspection inspect(TargetUri uri, OpenContext context) throws TargetOpenException {
+    NbdOptions options = NbdOptions.of(context);
+    NbdDialer dialer = new NbdDialer(NbdUri.parse(uri), context.timeout());
+    try {
+      NbdConnection connection = dialer.dial(context.eventLoop(), Purpose.INSPECTION);
+      AllocationReader map =
+          new AllocationReader(connection, context.eventLoop(), options.ioTimeout());
+      return new NbdInspection(
+          target(dialer, options, connection), connection.negotiated().exports(), map);
+    } catch (TargetOpenException e) {
+      if (dialer.uri().exportName().isEmpty()
+          && e.getCause() instanceof UnknownExport unknown
+          && !unknown.exports().isEmpty()) {
+        return new NbdInspection(null, unknown.exports(), null);
+      }
+      throw e;
+    }
+  }
+
+  private static NbdTarget target(NbdDialer dialer, NbdOptions options, NbdConnection first)
+      throws TargetOpenException {
     try {
       return new NbdTarget(dialer, options, first);
     } catch (TargetOpenException e) {

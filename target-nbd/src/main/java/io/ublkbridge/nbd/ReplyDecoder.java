@@ -1,7 +1,13 @@
 package io.ublkbridge.nbd;
 
+import static io.ublkbridge.nbd.BigEndian.INT;
+import static io.ublkbridge.nbd.BigEndian.LONG;
+import static io.ublkbridge.nbd.BigEndian.SHORT;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_CMD_BLOCK_STATUS;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_EXTENDED_REPLY_MAGIC;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_FLAG_DONE;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_BLOCK_STATUS;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_BLOCK_STATUS_EXT;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_ERROR;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_ERROR_OFFSET;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_FLAG_ERROR;
@@ -15,7 +21,6 @@ import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import org.jspecify.annotations.Nullable;
 
@@ -38,13 +43,6 @@ import org.jspecify.annotations.Nullable;
 /// No length is believed before it was checked against the request that it belongs to. Confined to
 /// one event loop; a request that is ended in here may submit the next one at once.
 final class ReplyDecoder {
-  private static final ValueLayout.OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-  private static final ValueLayout.OfShort SHORT =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-
   /// Simple and structured replies are alike up to here.
   private static final int HEADER_BYTES = 16;
 
@@ -53,6 +51,12 @@ final class ReplyDecoder {
   private static final int LENGTH_BYTES = 4;
   private static final int OFFSET_BYTES = 8;
   private static final int HOLE_BYTES = 12;
+
+  /// In front of the descriptors of a status chunk: the context's id, and with extended headers how
+  /// many descriptors there are.
+  private static final int STATUS_BYTES = 4;
+
+  private static final int EXTENDED_STATUS_BYTES = 8;
 
   /// Error number and message length.
   private static final int ERROR_BYTES = 6;
@@ -73,6 +77,8 @@ final class ReplyDecoder {
     LENGTH,
     DATA_OFFSET,
     HOLE,
+    STATUS,
+    DESCRIPTOR,
     ERROR,
     DATA,
     SKIP,
@@ -84,6 +90,8 @@ final class ReplyDecoder {
   private final boolean structuredReplies;
   private final boolean extendedHeaders;
   private final int headerBytes;
+  private final int statusBytes;
+  private final int descriptorBytes;
 
   private final MemorySegment torn = Arena.ofAuto().allocate(PIECE_BYTES_MAX);
   private int tornBytes;
@@ -109,6 +117,8 @@ final class ReplyDecoder {
     structuredReplies = headers.structuredReplies();
     extendedHeaders = headers.extendedHeaders();
     headerBytes = extendedHeaders ? EXTENDED_HEADER_BYTES : HEADER_BYTES;
+    statusBytes = extendedHeaders ? EXTENDED_STATUS_BYTES : STATUS_BYTES;
+    descriptorBytes = extendedHeaders ? 2 * Long.BYTES : 2 * Integer.BYTES;
     need = headerBytes;
   }
 
@@ -163,6 +173,8 @@ final class ReplyDecoder {
       case LENGTH -> chunkLength(from.get(INT, at));
       case DATA_OFFSET -> dataChunk(from.get(LONG, at));
       case HOLE -> holeChunk(from.get(LONG, at), from.get(INT, at + OFFSET_BYTES));
+      case STATUS -> statusChunk(from, at);
+      case DESCRIPTOR -> descriptor(from, at);
       case ERROR -> errorChunk(from, at);
       case DATA, SKIP, STOPPED -> throw new IllegalStateException("no piece in " + step);
     }
@@ -275,6 +287,15 @@ final class ReplyDecoder {
         requireLength(length == HOLE_BYTES);
         next(Step.HOLE, HOLE_BYTES);
       }
+      case NBD_REPLY_TYPE_BLOCK_STATUS, NBD_REPLY_TYPE_BLOCK_STATUS_EXT -> {
+        requireStatus(found);
+        int descriptors = length - statusBytes;
+        requireLength(
+            descriptors > 0
+                && descriptors % descriptorBytes == 0
+                && descriptors / descriptorBytes <= StatusQuery.DESCRIPTORS_MAX);
+        next(Step.STATUS, statusBytes);
+      }
       default -> errorChunkLength(length);
     }
   }
@@ -317,6 +338,46 @@ final class ReplyDecoder {
     if (!found.isRead()) {
       throw new ProtocolViolation(
           "sent data in answer to " + NbdProtocol.commandName(found.type()));
+    }
+  }
+
+  /// Each form of headers has its own form of status.
+  private void requireStatus(PendingCommand found) throws ProtocolViolation {
+    if (found.type() != NBD_CMD_BLOCK_STATUS
+        || extendedHeaders != (chunkType == NBD_REPLY_TYPE_BLOCK_STATUS_EXT)) {
+      throw new ProtocolViolation(
+          "sent a chunk of type "
+              + chunkType
+              + " in answer to "
+              + NbdProtocol.commandName(found.type()));
+    }
+  }
+
+  /// Only a [StatusQuery] is sent as BLOCK_STATUS.
+  private static StatusQuery query(PendingCommand found) {
+    return (StatusQuery) found.request();
+  }
+
+  private void statusChunk(MemorySegment from, int at) throws ProtocolViolation {
+    query(current()).begin(from.get(INT, at));
+    chunkBytes -= statusBytes;
+    if (extendedHeaders) {
+      requireLength(from.get(INT, at + 4) == chunkBytes / descriptorBytes);
+    }
+    next(Step.DESCRIPTOR, descriptorBytes);
+  }
+
+  private void descriptor(MemorySegment from, int at) throws ProtocolViolation {
+    PendingCommand found = current();
+    if (extendedHeaders) {
+      query(found).descriptor(from.get(LONG, at), from.get(LONG, at + Long.BYTES));
+    } else {
+      query(found)
+          .descriptor(Integer.toUnsignedLong(from.get(INT, at)), from.get(INT, at + Integer.BYTES));
+    }
+    chunkBytes -= descriptorBytes;
+    if (chunkBytes == 0) {
+      endChunk(found);
     }
   }
 
@@ -410,6 +471,8 @@ final class ReplyDecoder {
       commands.end(found).fail(ServerErrors.ioError(errno), null);
     } else if (found.isRead() && !found.coverage().covers(found.lengthBytes())) {
       throw new ProtocolViolation("ended a READ without sending all of its bytes");
+    } else if (found.type() == NBD_CMD_BLOCK_STATUS && !query(found).answered()) {
+      throw new ProtocolViolation("ended a BLOCK_STATUS without telling any status");
     } else {
       commands.end(found).complete();
     }

@@ -1,11 +1,12 @@
 package io.ublkbridge.nbd;
 
+import static io.ublkbridge.nbd.BigEndian.INT;
+import static io.ublkbridge.nbd.BigEndian.LONG;
+
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -27,11 +28,6 @@ import org.jspecify.annotations.Nullable;
 final class RequestEncoder {
   static final int BUFFER_BYTES = 64 << 10;
   private static final int BUFFERS_KEPT_MAX = 8;
-
-  private static final ValueLayout.OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
 
   private final Channel channel;
   private final boolean extended;

@@ -28,7 +28,8 @@ final class HandshakeDeadlineTest {
     channel
         .pipeline()
         .addLast(
-            new HandshakeHandler("test", new OptionHaggling("vol", false), receiveBuffer, result)
+            new HandshakeHandler(
+                    "test", new OptionHaggling("vol", Purpose.USE), receiveBuffer, result)
                 .within(Duration.ofSeconds(9), Duration.ofSeconds(10)));
   }
 

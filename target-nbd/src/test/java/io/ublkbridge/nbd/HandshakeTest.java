@@ -221,9 +221,9 @@ final class HandshakeTest {
         refusal(
             wire -> {
               wire.untilGo(true);
-              wire.list("disk1");
               wire.expectOption(NBD_OPT_GO);
               wire.refuse(NBD_OPT_GO, NbdProtocol.NBD_REP_ERR_UNKNOWN, "");
+              wire.list("disk1");
               wire.expectOption(NBD_OPT_ABORT);
             },
             "",

@@ -106,8 +106,6 @@ final class NbdTargetTest {
       assertEquals(4L, details.get("connections"));
       assertEquals(4096L, details.get("preferredBlockBytes"));
       assertEquals(false, details.get("tls"));
-      assertEquals(
-          List.of(Map.of("name", "disk", "description", "a disk")), details.get("exports"));
     }
   }
 

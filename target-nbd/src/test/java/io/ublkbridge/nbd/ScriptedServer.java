@@ -255,8 +255,12 @@ final class ScriptedServer implements AutoCloseable {
     }
 
     void infoExport(long sizeBytes, int flags) throws IOException {
+      infoExport(NbdProtocol.NBD_OPT_GO, sizeBytes, flags);
+    }
+
+    void infoExport(int option, long sizeBytes, int flags) throws IOException {
       replyToOption(
-          NbdProtocol.NBD_OPT_GO,
+          option,
           NbdProtocol.NBD_REP_INFO,
           Bytes.of().u16(NbdProtocol.NBD_INFO_EXPORT).u64(sizeBytes).u16(flags).array());
     }
