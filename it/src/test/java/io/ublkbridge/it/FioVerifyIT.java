@@ -42,7 +42,11 @@ final class FioVerifyIT {
   void nbdKeepsWhatWasWritten(NbdServer.Kind kind) {
     Path image = image();
     try (NbdServer server = NbdServer.serve(kind, image);
-        Disk disk = Disk.serve(server.uri(), queues(2), maxIo(1 << 20))) {
+        ServedDisk disk = Disk.serve(server.uri(), queues(2), maxIo(1 << 20))) {
+      assertEquals(
+          kind == NbdServer.Kind.QEMU_NBD,
+          disk.details().get("extendedHeaders"),
+          "qemu-nbd is the one that speaks extended headers");
       assertEquals(2, disk.queueCount(), "all three servers allow several connections");
       verifyAtEveryDepth(disk);
     }

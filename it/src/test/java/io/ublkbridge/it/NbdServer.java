@@ -41,26 +41,20 @@ final class NbdServer implements AutoCloseable {
   static NbdServer serve(Kind kind, Path image) {
     return switch (kind) {
       case NBDKIT -> nbdkit("file", image.toString());
-      case QEMU_NBD -> {
-        Path socket = socketBeside(image);
-        yield start(
-            List.of(
-                "qemu-nbd",
-                "-f",
-                "raw",
-                "-t",
-                "-e",
-                "8",
-                "--discard=unmap",
-                "--cache=writeback",
-                "-k",
-                socket.toString(),
-                image.toString()),
-            UnixDomainSocketAddress.of(socket),
-            "nbd+unix:///?socket=" + socket);
-      }
+      case QEMU_NBD -> qemuNbd(image);
       case NBD_SERVER -> nbdServer(image);
     };
+  }
+
+  /// qemu-nbd with options of the test's choice, on a unix socket.
+  static NbdServer qemuNbd(Path image, String... options) {
+    Path socket = image.resolveSibling(image.getFileName() + ".socket");
+    List<String> command =
+        new ArrayList<>(List.of("qemu-nbd", "-f", "raw", "-t", "-e", "8", "--discard=unmap"));
+    command.addAll(List.of("--cache=writeback", "-k", socket.toString()));
+    command.addAll(List.of(options));
+    command.add(image.toString());
+    return start(command, UnixDomainSocketAddress.of(socket), "nbd+unix:///?socket=" + socket);
   }
 
   /// nbdkit with arguments of the test's choice, on a unix socket.
@@ -112,10 +106,6 @@ final class NbdServer implements AutoCloseable {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-  }
-
-  private static Path socketBeside(Path image) {
-    return image.resolveSibling(image.getFileName() + ".socket");
   }
 
   static int freePort() {

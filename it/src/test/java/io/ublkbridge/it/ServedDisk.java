@@ -91,6 +91,11 @@ final class ServedDisk implements Disk {
     }
   }
 
+  /// What the target says of itself.
+  Map<String, Object> details() {
+    return target.details();
+  }
+
   @Override
   public Path path() {
     return device.path();
