@@ -65,6 +65,16 @@ final class FioVerifyIT {
   }
 
   @Test
+  void vsockKeepsWhatWasWritten() {
+    NbdServer.assumeVsock();
+    try (NbdServer server = NbdServer.nbdkitOnVsock("file", image().toString());
+        Disk disk = Disk.serve(server.uri(), queues(2))) {
+      assertEquals(2, disk.queueCount());
+      verify(disk, 32, "512-1M", "16m");
+    }
+  }
+
+  @Test
   void deepestQueueAndLongestRequestsKeepWhatWasWritten() {
     try (Disk disk = Disk.serve("memory:" + SIZE, queues(1), depth(4096), maxIo(4 << 20))) {
       assertEquals("4096", disk.queue("max_hw_sectors_kb"));

@@ -1,5 +1,7 @@
 package io.ublkbridge.it;
 
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -17,6 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 
 /// A real NBD server, serving one file on a socket of its own; killed when closed.
 final class NbdServer implements AutoCloseable {
@@ -81,6 +84,27 @@ final class NbdServer implements AutoCloseable {
         "nbd://127.0.0.1:" + port + "/");
   }
 
+  /// Skips a test where no vsock leads back to this machine.
+  static void assumeVsock() {
+    assumeTrue(
+        Command.run("modprobe", "vsock_loopback").status() == 0,
+        "this kernel has no vsock that leads back to itself");
+  }
+
+  /// nbdkit on a vsock that leads back to this machine, on port 10809.
+  static NbdServer nbdkitOnVsock(String... arguments) {
+    try {
+      Path pid = Files.createTempDirectory("nbdkit").resolve("pid");
+      List<String> command =
+          new ArrayList<>(List.of("nbdkit", "-f", "--vsock", "-P", pid.toString()));
+      command.addAll(List.of(arguments));
+      // It writes the file when it listens.
+      return start(command, () -> Files.exists(pid), "nbd+vsock://1/");
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   private static NbdServer nbdServer(Path image) {
     try {
       int port = freePort();
@@ -117,6 +141,10 @@ final class NbdServer implements AutoCloseable {
   }
 
   private static NbdServer start(List<String> command, SocketAddress address, String uri) {
+    return start(command, () -> answers(address), uri);
+  }
+
+  private static NbdServer start(List<String> command, BooleanSupplier serves, String uri) {
     try {
       Process process =
           new ProcessBuilder(command)
@@ -125,7 +153,7 @@ final class NbdServer implements AutoCloseable {
               .start();
       NbdServer server = new NbdServer(process, uri);
       Instant deadline = Instant.now().plus(START_DEADLINE);
-      while (!answers(address)) {
+      while (!serves.getAsBoolean()) {
         if (!process.isAlive() || Instant.now().isAfter(deadline)) {
           server.close();
           throw new AssertionError(String.join(" ", command) + " does not serve");

@@ -132,4 +132,13 @@ final class ProtocolIT {
           List.of(new Offer("disk", OptionalLong.empty(), "")), look(place, Inspection::offers));
     }
   }
+
+  @Test
+  void aVsockWithoutServerIsUnreachable() {
+    NbdServer.assumeVsock();
+    TargetOpenException refusal =
+        assertThrows(
+            TargetOpenException.class, () -> look("nbd+vsock://1:4711/", Inspection::offers));
+    assertEquals("connection refused", refusal.getMessage());
+  }
 }

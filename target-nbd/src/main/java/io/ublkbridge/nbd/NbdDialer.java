@@ -1,6 +1,7 @@
 package io.ublkbridge.nbd;
 
 import io.netty.bootstrap.Bootstrap;
+import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.ConnectTimeoutException;
@@ -36,7 +37,7 @@ import org.jspecify.annotations.Nullable;
 /// @param timeout for one connection, from resolving to the end of the handshake
 @SuppressWarnings("FutureReturnValueIgnored") // What is ignored is the closing of what failed.
 record NbdDialer(NbdUri uri, Duration timeout) {
-  private static final String REMEDY = "is the NBD server running and reachable?";
+  static final String REMEDY = "is the NBD server running and reachable?";
 
   /// Longer than every deadline that a connection attempt has of its own.
   private static final Duration GRACE = Duration.ofSeconds(5);
@@ -69,23 +70,29 @@ record NbdDialer(NbdUri uri, Duration timeout) {
       SocketAddress address,
       Promise<NbdConnection> handshake,
       Purpose purpose,
-      Duration limit) {
+      Duration limit)
+      throws TargetOpenException {
+    Channel connected = address instanceof VsockAddress vsock ? vsock.connect() : null;
     boolean unix = address instanceof DomainSocketAddress;
     ReceiveBuffer receiveBuffer = new ReceiveBuffer();
     OptionHaggling haggling = new OptionHaggling(uri.exportName(), purpose);
     Bootstrap bootstrap =
         new Bootstrap()
             .group(loop)
-            .channel(unix ? IoUringDomainSocketChannel.class : IoUringSocketChannel.class)
             .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(1, limit.toMillis()))
             .option(ChannelOption.RECVBUF_ALLOCATOR, receiveBuffer)
             .handler(
                 new HandshakeHandler(uri.endpoint().toString(), haggling, receiveBuffer, handshake)
                     .within(limit, timeout));
-    if (!unix) {
+    ChannelFuture connecting;
+    if (connected != null) {
+      connecting = bootstrap.channelFactory(() -> connected).register();
+    } else if (unix) {
+      connecting = bootstrap.channel(IoUringDomainSocketChannel.class).connect(address);
+    } else {
       bootstrap.option(ChannelOption.TCP_NODELAY, true).option(ChannelOption.SO_KEEPALIVE, true);
+      connecting = bootstrap.channel(IoUringSocketChannel.class).connect(address);
     }
-    ChannelFuture connecting = bootstrap.connect(address);
     connecting.channel().closeFuture().addListener(_ -> receiveBuffer.release());
     return connecting;
   }
@@ -124,6 +131,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
 
   private List<SocketAddress> addresses() throws TargetOpenException {
     return switch (uri.endpoint()) {
+      case NbdEndpoint.Vsock vsock -> List.of(new VsockAddress(vsock));
       case NbdEndpoint.Unix(String path) -> List.of(new DomainSocketAddress(path));
       case NbdEndpoint.Tcp(String host, int port) -> {
         List<SocketAddress> addresses = new ArrayList<>();

@@ -8,11 +8,11 @@ import io.ublkbridge.target.TargetProvider;
 import io.ublkbridge.target.TargetUri;
 import java.util.Set;
 
-/// Opens exports of NBD servers, over TCP and over Unix sockets, without TLS.
+/// Opens exports of NBD servers, over TCP, Unix sockets and vsock, without TLS.
 public final class NbdTargetProvider implements TargetProvider {
   @Override
   public Set<String> schemes() {
-    return Set.of("nbd", "nbd+unix");
+    return Set.of("nbd", "nbd+unix", "nbd+vsock");
   }
 
   @Override
