@@ -113,6 +113,23 @@ final class ConnectionLossTest {
   }
 
   @Test
+  void theServerResetsInTheMiddleOfAPayload() throws Exception {
+    Script script =
+        wire -> {
+          wire.handshake(true, 8 << 20, FLAGS);
+          wire.receiveHeader();
+          wire.receive(1000);
+          wire.reset();
+        };
+    try (ScriptedServer server = ScriptedServer.onTcp(script);
+        Opened opened = Opened.at(server.uri("vol"))) {
+      RecordedRequest write = RecordedRequest.write(0, new byte[4 << 20], false);
+      opened.submit(write);
+      assertEquals(IoError.UNREACHABLE, write.await());
+    }
+  }
+
+  @Test
   void theServerForgetsThatHeadersAreExtended() throws Exception {
     assertLost(
         HeaderForm.EXTENDED,

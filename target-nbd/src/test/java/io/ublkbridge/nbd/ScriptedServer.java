@@ -277,7 +277,22 @@ final class ScriptedServer implements AutoCloseable {
       ack(NbdProtocol.NBD_OPT_GO);
     }
 
+    /// Takes a request, with its payload if it has one.
     Request receiveRequest() throws IOException {
+      Request header = receiveHeader();
+      return header.type() == NbdProtocol.NBD_CMD_WRITE
+          ? new Request(
+              header.flags(),
+              header.type(),
+              header.cookie(),
+              header.offset(),
+              header.length(),
+              receive((int) header.length()))
+          : header;
+    }
+
+    /// Takes a request, but not its payload.
+    Request receiveHeader() throws IOException {
       boolean extended = headers.extendedHeaders();
       ByteBuffer header =
           ByteBuffer.wrap(
@@ -295,8 +310,7 @@ final class ScriptedServer implements AutoCloseable {
       if (extended && write != ((flags & NbdProtocol.NBD_CMD_FLAG_PAYLOAD_LEN) != 0)) {
         throw new AssertionError("PAYLOAD_LEN belongs to every WRITE, and to nothing else");
       }
-      byte[] payload = write ? receive((int) length) : new byte[0];
-      return new Request(flags, type, cookie, offset, length, payload);
+      return new Request(flags, type, cookie, offset, length, new byte[0]);
     }
 
     void simpleReply(int errno, long cookie, byte... data) throws IOException {
