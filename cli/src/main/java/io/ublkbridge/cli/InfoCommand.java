@@ -1,8 +1,6 @@
 package io.ublkbridge.cli;
 
 import java.time.Duration;
-import java.util.LinkedHashMap;
-import java.util.Map;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -11,8 +9,19 @@ import picocli.CommandLine.Parameters;
 @Command(
     name = "info",
     header = "Show what a target offers, without attaching it.",
-    description = "Needs neither ublk nor root.",
-    footer = {"", "Example:", "  ublk-bridge info nbd://db1/vol"})
+    description = {
+      "Needs neither ublk nor root. For a server without an export's name, its exports are shown.",
+      "",
+      "The types of a map: data; hole: not allocated, reads as zeroes; zero: allocated, reads as "
+          + "zeroes; undefined: not allocated, what it reads as is not defined."
+    },
+    footer = {
+      "",
+      "Examples:",
+      "  ublk-bridge info nbd://db1/vol",
+      "  ublk-bridge info nbd://db1/           # which exports are there?",
+      "  ublk-bridge info --map nbd://db1/vol  # where does it hold data?"
+    })
 final class InfoCommand implements Verb {
   private static final Duration TIMEOUT = Duration.ofSeconds(30);
 
@@ -23,6 +32,11 @@ final class InfoCommand implements Verb {
 
   @Option(names = "--json", description = "Print JSON.")
   private boolean json;
+
+  @Option(
+      names = "--map",
+      description = "Print which ranges hold data and which are holes, in bytes.")
+  private boolean map;
 
   @Parameters(paramLabel = "URI", description = "Such as nbd://host/export.")
   private String uri = "";
@@ -38,15 +52,17 @@ final class InfoCommand implements Verb {
 
   @Override
   public Integer call() throws CommandFailure {
-    Map<String, Object> info = new TargetInfo(uri, targetOptions.byName(), TIMEOUT).read();
-    if (json) {
-      Map<String, Object> document = new LinkedHashMap<>();
-      document.put("version", DeviceRecord.VERSION);
-      document.putAll(info);
-      answer.line(Json.write(document));
-    } else {
-      FieldText.lines(info).forEach(answer::line);
-    }
+    InspectionReport report = new InspectionReport(uri, answer);
+    new TargetInfo(uri, targetOptions.byName(), TIMEOUT)
+        .show(inspection -> {
+          if (json) {
+            report.json(inspection, map);
+          } else if (map) {
+            report.map(inspection);
+          } else {
+            report.text(inspection);
+          }
+        });
     return ExitCode.DONE.status();
   }
 }

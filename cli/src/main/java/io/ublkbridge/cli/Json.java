@@ -7,10 +7,12 @@ import com.fasterxml.jackson.core.JsonToken;
 import java.io.IOException;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
+import java.io.Writer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /// Objects as JSON text and back. Values are String, Boolean, Long, Integer, Double, List and Map;
@@ -33,6 +35,38 @@ final class Json {
     return text.toString();
   }
 
+  /// What tells the elements of a list one by one.
+  @FunctionalInterface
+  interface Elements<X extends Exception> {
+    void tell(Consumer<Map<String, ?>> element) throws X;
+  }
+
+  /// Writes the object with a further field `list`, whose elements are written as they are told. If
+  /// that fails the text stays without its end, so that nobody takes it for the whole.
+  static <X extends Exception> void write(
+      Writer to, Map<String, ?> object, String list, Elements<X> elements) throws X {
+    try (JsonGenerator generator = FACTORY.createGenerator(to)) {
+      generator.disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET);
+      generator.disable(JsonGenerator.Feature.AUTO_CLOSE_JSON_CONTENT);
+      generator.writeStartObject();
+      writeFields(generator, object);
+      generator.writeArrayFieldStart(list);
+      elements.tell(element -> writeElement(generator, element));
+      generator.writeEndArray();
+      generator.writeEndObject();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static void writeElement(JsonGenerator generator, Map<String, ?> element) {
+    try {
+      writeObject(generator, element);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /// The object in `text`; numbers become Long or Double.
   ///
   /// @throws IOException if it is not a JSON object
@@ -47,13 +81,17 @@ final class Json {
 
   private static void writeObject(JsonGenerator generator, Map<?, ?> object) throws IOException {
     generator.writeStartObject();
+    writeFields(generator, object);
+    generator.writeEndObject();
+  }
+
+  private static void writeFields(JsonGenerator generator, Map<?, ?> object) throws IOException {
     for (Map.Entry<?, ?> entry : object.entrySet()) {
       if (entry.getValue() != null) {
         generator.writeFieldName(String.valueOf(entry.getKey()));
         writeValue(generator, entry.getValue());
       }
     }
-    generator.writeEndObject();
   }
 
   private static void writeValue(JsonGenerator generator, @Nullable Object value)

@@ -34,7 +34,8 @@ final class Rehearsal {
         List.of("list", "list --json", "status 0", "detach 0", "attach memory:1M", "--help")) {
       new CommandRunner(unheard, nowhere).run(List.of(line.split(" ", -1)));
     }
-    FieldText.lines(new TargetInfo("memory:1M", Map.of(), Duration.ofSeconds(9)).read());
+    new TargetInfo("memory:1M", Map.of(), Duration.ofSeconds(9))
+        .show(new InspectionReport("memory:1M", unheard)::text);
     ServerRequest request =
         new ServerRequest(
             "memory:1M", "m", DeviceOptions.defaults(), Map.of(), Instant.EPOCH, null, "");

@@ -48,7 +48,7 @@ final class ArchitectureTest {
         .whereLayer("device")
         .mayOnlyAccessLayers("queue", "kernel", "contract")
         .whereLayer("nbd")
-        .mayOnlyAccessLayers("contract")
+        .mayOnlyAccessLayers("contract", "kernel")
         .whereLayer("loop")
         .mayOnlyAccessLayers("contract", "kernel")
         .whereLayer("cli")

@@ -1,6 +1,7 @@
 package io.ublkbridge.device;
 
 import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.Inspection;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
@@ -34,6 +35,13 @@ public final class TargetRegistry {
   /// @throws TargetOpenException if no provider knows its scheme, or its provider cannot open it
   public BlockTarget open(TargetUri uri, OpenContext context) throws TargetOpenException {
     return providerOf(uri).open(uri, context);
+  }
+
+  /// Looks at what a URI names.
+  ///
+  /// @throws TargetOpenException if no provider knows its scheme, or there is nothing to see
+  public Inspection inspect(TargetUri uri, OpenContext context) throws TargetOpenException {
+    return providerOf(uri).inspect(uri, context);
   }
 
   private TargetProvider providerOf(TargetUri uri) throws TargetOpenException {

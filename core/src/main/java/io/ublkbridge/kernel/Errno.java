@@ -15,6 +15,11 @@ public final class Errno {
   public static final int ENOSPC = 28;
   public static final int ENOSYS = 38;
   public static final int EOPNOTSUPP = 95;
+  public static final int EAFNOSUPPORT = 97;
+  public static final int ENETUNREACH = 101;
+  public static final int ECONNRESET = 104;
+  public static final int ETIMEDOUT = 110;
+  public static final int ECONNREFUSED = 111;
 
   private Errno() {}
 
@@ -36,6 +41,11 @@ public final class Errno {
       case ENOSPC -> "ENOSPC (no space left)";
       case ENOSYS -> "ENOSYS (not in this kernel)";
       case EOPNOTSUPP -> "EOPNOTSUPP (not supported)";
+      case EAFNOSUPPORT -> "EAFNOSUPPORT (address family not supported)";
+      case ENETUNREACH -> "ENETUNREACH (network is unreachable)";
+      case ECONNRESET -> "ECONNRESET (connection reset)";
+      case ETIMEDOUT -> "ETIMEDOUT (timed out)";
+      case ECONNREFUSED -> "ECONNREFUSED (connection refused)";
       default -> "errno " + errno;
     };
   }

@@ -30,6 +30,9 @@ public final class Posix {
   static final int MAP_SHARED = 1;
   static final int MAP_POPULATE = 0x8000;
 
+  private static final int SOCK_STREAM = 1;
+  private static final int SOCK_CLOEXEC = O_CLOEXEC;
+  private static final int F_SETFL = 4;
   private static final int PR_SET_IO_FLUSHER = 57;
   private static final int MNT_DETACH = 2;
 
@@ -85,6 +88,34 @@ public final class Posix {
       MemorySegment captured = CAPTURED.get();
       long result = (long) Pwrite.HANDLE.invokeExact(captured, fd, from, from.byteSize(), position);
       return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `socket(2)` and `connect(2)`: a stream that is connected and does not block from then on.
+  ///
+  /// @param domain one of the `AF_*`
+  /// @param address the domain's `struct sockaddr_*`
+  /// @return the file descriptor, or a negative error number
+  public static int connectedSocket(int domain, MemorySegment address) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      int fd = (int) Socket.HANDLE.invokeExact(captured, domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      if (fd < 0) {
+        return errno(captured);
+      }
+      int result =
+          (int) Connect.HANDLE.invokeExact(captured, fd, address, (int) address.byteSize());
+      if (result == 0) {
+        result = (int) Fcntl.HANDLE.invokeExact(captured, fd, F_SETFL, O_NONBLOCK);
+      }
+      if (result < 0) {
+        int error = errno(captured);
+        close(fd);
+        return error;
+      }
+      return fd;
     } catch (Throwable e) {
       throw impossible(e);
     }
@@ -219,6 +250,19 @@ public final class Posix {
   private static final class Pwrite {
     static final MethodHandle HANDLE =
         link("pwrite64", JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG);
+  }
+
+  private static final class Socket {
+    static final MethodHandle HANDLE = link("socket", JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT);
+  }
+
+  private static final class Connect {
+    static final MethodHandle HANDLE = link("connect", JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT);
+  }
+
+  private static final class Fcntl {
+    static final MethodHandle HANDLE =
+        linkVariadic("fcntl", 2, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT);
   }
 
   private static final class Prctl {

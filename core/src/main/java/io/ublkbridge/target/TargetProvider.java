@@ -19,4 +19,11 @@ public interface TargetProvider {
   ///
   /// @throws TargetOpenException if it cannot be opened; nothing is left behind then
   BlockTarget open(TargetUri uri, OpenContext context) throws TargetOpenException;
+
+  /// Opens a target only to look at it, which may show more than [#open] does. May block as that.
+  ///
+  /// @throws TargetOpenException if there is nothing to see; nothing is left behind then
+  default Inspection inspect(TargetUri uri, OpenContext context) throws TargetOpenException {
+    return Inspection.of(open(uri, context));
+  }
 }

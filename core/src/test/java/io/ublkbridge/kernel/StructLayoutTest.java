@@ -103,6 +103,10 @@ final class StructLayoutTest {
     assertEquals(120, ControlRing.PARAMS.byteSize());
     assertEquals(40, ControlRing.PARAMS.byteOffset(groupElement("sq")));
     assertEquals(80, ControlRing.PARAMS.byteOffset(groupElement("cq")));
+    assertEquals(16, VsockSocket.ADDRESS.byteSize());
+    assertEquals(4, VsockSocket.ADDRESS.byteOffset(groupElement("svm_port")));
+    assertEquals(8, VsockSocket.ADDRESS.byteOffset(groupElement("svm_cid")));
+    assertEquals(12, VsockSocket.ADDRESS.byteOffset(groupElement("svm_flags")));
   }
 
   @Test

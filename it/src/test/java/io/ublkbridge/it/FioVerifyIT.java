@@ -42,7 +42,11 @@ final class FioVerifyIT {
   void nbdKeepsWhatWasWritten(NbdServer.Kind kind) {
     Path image = image();
     try (NbdServer server = NbdServer.serve(kind, image);
-        Disk disk = Disk.serve(server.uri(), queues(2), maxIo(1 << 20))) {
+        ServedDisk disk = Disk.serve(server.uri(), queues(2), maxIo(1 << 20))) {
+      assertEquals(
+          kind == NbdServer.Kind.QEMU_NBD,
+          disk.details().get("extendedHeaders"),
+          "qemu-nbd is the one that speaks extended headers");
       assertEquals(2, disk.queueCount(), "all three servers allow several connections");
       verifyAtEveryDepth(disk);
     }
@@ -56,6 +60,16 @@ final class FioVerifyIT {
                 "--filter=multi-conn", "file", image.toString(), "multi-conn-mode=disable");
         Disk disk = Disk.serve(server.uri(), queues(2))) {
       assertEquals(1, disk.queueCount(), "without multi-conn there is one connection, one queue");
+      verify(disk, 32, "512-1M", "16m");
+    }
+  }
+
+  @Test
+  void vsockKeepsWhatWasWritten() {
+    NbdServer.assumeVsock();
+    try (NbdServer server = NbdServer.nbdkitOnVsock("file", image().toString());
+        Disk disk = Disk.serve(server.uri(), queues(2))) {
+      assertEquals(2, disk.queueCount());
       verify(disk, 32, "512-1M", "16m");
     }
   }

@@ -14,7 +14,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /// A remote that fails gives errors, never wrong data and never a hang.
 final class LostServerIT {
-  private static final Duration PATIENCE = Duration.ofSeconds(10);
+  /// Ten seconds, and two starts of Java in an emulator.
+  private static final Duration PATIENCE = Duration.ofSeconds(30);
 
   @TempDir Path dir;
 

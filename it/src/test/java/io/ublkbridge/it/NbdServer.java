@@ -1,5 +1,7 @@
 package io.ublkbridge.it;
 
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -17,6 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 
 /// A real NBD server, serving one file on a socket of its own; killed when closed, and started
 /// again as often as a test likes.
@@ -31,41 +34,38 @@ final class NbdServer implements AutoCloseable {
   }
 
   private final List<String> command;
-  private final SocketAddress address;
+  private final Path socketOrPidFile;
+  private final BooleanSupplier serves;
   private final String uri;
   private Process process;
 
-  private NbdServer(List<String> command, SocketAddress address, String uri, Process process) {
+  private NbdServer(
+      List<String> command, Path socketOrPidFile, BooleanSupplier serves, String uri) {
     this.command = command;
-    this.address = address;
+    this.socketOrPidFile = socketOrPidFile;
+    this.serves = serves;
     this.uri = uri;
-    this.process = process;
+    this.process = launch(command);
   }
 
   /// Serves a file, writable, with all that the server can do.
   static NbdServer serve(Kind kind, Path image) {
     return switch (kind) {
       case NBDKIT -> nbdkit("file", image.toString());
-      case QEMU_NBD -> {
-        Path socket = socketBeside(image);
-        yield start(
-            List.of(
-                "qemu-nbd",
-                "-f",
-                "raw",
-                "-t",
-                "-e",
-                "8",
-                "--discard=unmap",
-                "--cache=writeback",
-                "-k",
-                socket.toString(),
-                image.toString()),
-            UnixDomainSocketAddress.of(socket),
-            "nbd+unix:///?socket=" + socket);
-      }
+      case QEMU_NBD -> qemuNbd(image);
       case NBD_SERVER -> nbdServer(image);
     };
+  }
+
+  /// qemu-nbd with options of the test's choice, on a unix socket.
+  static NbdServer qemuNbd(Path image, String... options) {
+    Path socket = image.resolveSibling(image.getFileName() + ".socket");
+    List<String> command =
+        new ArrayList<>(List.of("qemu-nbd", "-f", "raw", "-t", "-e", "8", "--discard=unmap"));
+    command.addAll(List.of("--cache=writeback", "-k", socket.toString()));
+    command.addAll(List.of(options));
+    command.add(image.toString());
+    return start(command, UnixDomainSocketAddress.of(socket), "nbd+unix:///?socket=" + socket);
   }
 
   /// nbdkit with arguments of the test's choice, on a unix socket.
@@ -90,6 +90,27 @@ final class NbdServer implements AutoCloseable {
         command,
         new InetSocketAddress(InetAddress.getLoopbackAddress(), port),
         "nbd://127.0.0.1:" + port + "/");
+  }
+
+  /// Skips a test where no vsock leads back to this machine.
+  static void assumeVsock() {
+    assumeTrue(
+        Command.run("modprobe", "vsock_loopback").status() == 0,
+        "this kernel has no vsock that leads back to itself");
+  }
+
+  /// nbdkit on a vsock that leads back to this machine, on port 10809.
+  static NbdServer nbdkitOnVsock(String... arguments) {
+    try {
+      Path pid = Files.createTempDirectory("nbdkit").resolve("pid");
+      List<String> command =
+          new ArrayList<>(List.of("nbdkit", "-f", "--vsock", "-P", pid.toString()));
+      command.addAll(List.of(arguments));
+      // It writes the file when it listens.
+      return start(command, pid, () -> Files.exists(pid), "nbd+vsock://1/");
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   private static NbdServer nbdServer(Path image) {
@@ -119,10 +140,6 @@ final class NbdServer implements AutoCloseable {
     }
   }
 
-  private static Path socketBeside(Path image) {
-    return image.resolveSibling(image.getFileName() + ".socket");
-  }
-
   static int freePort() {
     try (ServerSocket probe = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
       return probe.getLocalPort();
@@ -132,7 +149,15 @@ final class NbdServer implements AutoCloseable {
   }
 
   private static NbdServer start(List<String> command, SocketAddress address, String uri) {
-    NbdServer server = new NbdServer(command, address, uri, launch(command));
+    Path file =
+        address instanceof UnixDomainSocketAddress socket ? socket.getPath() : Path.of("none");
+    return start(command, file, () -> answers(address), uri);
+  }
+
+  /// @param socketOrPidFile what the server makes and a crash leaves behind
+  private static NbdServer start(
+      List<String> command, Path socketOrPidFile, BooleanSupplier serves, String uri) {
+    NbdServer server = new NbdServer(command, socketOrPidFile, serves, uri);
     server.awaitAnswer();
     return server;
   }
@@ -150,7 +175,7 @@ final class NbdServer implements AutoCloseable {
 
   private void awaitAnswer() {
     Instant deadline = Instant.now().plus(START_DEADLINE);
-    while (!answers(address)) {
+    while (!serves.getAsBoolean()) {
       if (!process.isAlive() || Instant.now().isAfter(deadline)) {
         close();
         throw new AssertionError(String.join(" ", command) + " does not serve");
@@ -161,12 +186,10 @@ final class NbdServer implements AutoCloseable {
 
   /// Starts the server again as it was, after [#kill].
   void restart() {
-    if (address instanceof UnixDomainSocketAddress socket) {
-      try {
-        Files.deleteIfExists(socket.getPath());
-      } catch (IOException e) {
-        throw new UncheckedIOException(e);
-      }
+    try {
+      Files.deleteIfExists(socketOrPidFile);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
     process = launch(command);
     awaitAnswer();

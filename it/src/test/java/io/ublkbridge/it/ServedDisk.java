@@ -96,8 +96,9 @@ final class ServedDisk implements Disk {
     }
   }
 
-  BlockTarget target() {
-    return target;
+  /// What the target says of itself.
+  Map<String, Object> details() {
+    return target.details();
   }
 
   @Override

@@ -65,7 +65,7 @@ final class ServerRestartIT {
 
   private void assertUnnoticed(NbdServer server, Map<String, String> options) throws Exception {
     try (ServedDisk disk = ServedDisk.serve(server.uri(), options, ServedDisk.queues(2))) {
-      Command.shell("mkfs.ext4 -q " + disk.path());
+      Command.shell("dmesg --clear && mkfs.ext4 -q " + disk.path());
       disk.mount(mountPoint);
       AtomicBoolean over = new AtomicBoolean();
       Thread killer = Thread.ofPlatform().start(() -> killUntil(server, over));
@@ -78,11 +78,11 @@ final class ServerRestartIT {
       }
       written.succeeded();
       Command.shell("umount " + mountPoint + " && e2fsck -fn " + disk.path());
-      Object reconnects = disk.target().details().get("reconnects");
+      Object reconnects = disk.details().get("reconnects");
       assertTrue(reconnects instanceof Long count && count >= SECONDS / 6, "it was killed");
       System.out.printf(
           "%s reconnects, %s writes done again%n",
-          reconnects, disk.target().details().get("writesDoneAgain"));
+          reconnects, disk.details().get("writesDoneAgain"));
       assertEquals("", Command.shell("dmesg | grep -i 'I/O error' || true"));
     }
   }

@@ -23,15 +23,16 @@ import org.jspecify.annotations.Nullable;
 /// @param sizeBytes unsigned, as the server sent it
 /// @param flags the transmission flags, unknown bits included
 /// @param blockSizes as the server sent them, or the spec's defaults
-/// @param structuredReplies whether READ is answered in chunks
-record ExportInfo(long sizeBytes, int flags, BlockSizes blockSizes, boolean structuredReplies) {
+/// @param headers what requests and replies look like
+record ExportInfo(long sizeBytes, int flags, BlockSizes blockSizes, HeaderForm headers) {
 
   /// The longest READ or WRITE that is ever sent, whatever the server would take: longer ones gain
   /// nothing and hold up those behind them.
   static final int MAX_IO_BYTES = 4 << 20;
 
-  /// The longest TRIM or WRITE_ZEROES. The protocol allows 4 GiB, but the server may have to write
-  /// the zeroes, and must answer before the request's deadline.
+  /// The longest TRIM or WRITE_ZEROES. The protocol allows 4 GiB, or any length with extended
+  /// headers, but the server may have to write the zeroes, and must answer before the request's
+  /// deadline.
   static final int MAX_ZERO_BYTES = 128 << 20;
 
   private static final int MAX_IO_UNIT_BYTES = 4096;

@@ -15,6 +15,7 @@ import io.netty.channel.EventLoop;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.Errors;
 import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.IoError;
 import java.io.IOException;
 import java.util.Comparator;
 import java.util.List;
@@ -26,7 +27,7 @@ import org.jspecify.annotations.Nullable;
 /// Ends for good when the server closes it, breaks the protocol, leaves a request unanswered for
 /// too long or says that it shuts down. The socket is then reset, so that requests still in its
 /// buffers are not executed late, and the owner takes back what is under way: the server may or may
-/// not have done it.
+/// not have done it. Without an owner it fails.
 ///
 /// Confined to the channel's event loop, except [#close], [#isOpen] and [#isOn].
 @SuppressWarnings("FutureReturnValueIgnored") // A failed write or close ends in exceptionCaught.
@@ -74,13 +75,9 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     this.server = server;
     this.negotiated = negotiated;
     this.receiveBuffer = receiveBuffer;
-    this.encoder = new RequestEncoder(channel, new SendBuffers(channel.alloc()));
-    this.decoder =
-        new ReplyDecoder(
-            commands,
-            new Replies(),
-            new ServerErrors(server),
-            negotiated.info().structuredReplies());
+    HeaderForm headers = negotiated.info().headers();
+    this.encoder = new RequestEncoder(channel, new SendBuffers(channel.alloc()), headers);
+    this.decoder = new ReplyDecoder(commands, new Replies(), new ServerErrors(server), headers);
   }
 
   Negotiated negotiated() {
@@ -107,15 +104,20 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
       user.lost(this, known);
     } else {
       encoder.close();
-      encoder = new RequestEncoder(channel, buffers);
+      encoder = new RequestEncoder(channel, buffers, negotiated.info().headers());
     }
+  }
+
+  /// Why it is no more, or null.
+  @Nullable Loss loss() {
+    return loss;
   }
 
   int inFlight() {
     return commands.inFlight();
   }
 
-  /// Starts a request; it leaves with the next [#flush].
+  /// Starts a request on a connection that is not lost; it leaves with the next [#flush].
   ///
   /// @param type the command, one of the spec's `NBD_CMD_*`
   /// @param flags its command flags
@@ -130,8 +132,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     }
     command.journalled(entry);
     if (type != NBD_CMD_WRITE) {
-      encoder.add(
-          flags, type, command.cookie(), command.offsetBytes(), (int) request.lengthBytes());
+      encoder.add(flags, type, command.cookie(), command.offsetBytes(), request.lengthBytes());
       return command;
     }
     boolean encoded = false;
@@ -229,6 +230,10 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     Owner user = owner;
     if (user != null) {
       user.lost(this, why);
+      return;
+    }
+    for (PendingCommand command : takePending()) {
+      commands.end(command).fail(IoError.UNREACHABLE, why.why());
     }
   }
 

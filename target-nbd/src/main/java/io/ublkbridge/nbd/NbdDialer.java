@@ -1,6 +1,7 @@
 package io.ublkbridge.nbd;
 
 import io.netty.bootstrap.Bootstrap;
+import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.ConnectTimeoutException;
@@ -37,7 +38,7 @@ import org.jspecify.annotations.Nullable;
 /// @param timeout for one connection, from resolving to the end of the handshake
 @SuppressWarnings("FutureReturnValueIgnored") // What is ignored is the closing of what failed.
 record NbdDialer(NbdUri uri, Duration timeout) {
-  private static final String REMEDY = "is the NBD server running and reachable?";
+  static final String REMEDY = "is the NBD server running and reachable?";
 
   private static final int KEEPALIVE_SECONDS = 10;
 
@@ -53,9 +54,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
   }
 
   /// Makes a connection that is ready for requests.
-  ///
-  /// @param list whether to ask for the server's exports on the way, if the default one is wanted
-  NbdConnection dial(IoEventLoop loop, boolean list) throws TargetOpenException {
+  NbdConnection dial(IoEventLoop loop, Purpose purpose) throws TargetOpenException {
     long startNanos = loop.ticker().nanoTime();
     List<SocketAddress> addresses = addresses();
     TargetOpenException failure = null;
@@ -66,7 +65,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
         break;
       }
       Promise<NbdConnection> handshake = loop.newPromise();
-      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, list, share);
+      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, purpose, share);
       Throwable cause = await(connecting, share);
       if (cause == null) {
         return handShaken(handshake, connecting);
@@ -81,29 +80,35 @@ record NbdDialer(NbdUri uri, Duration timeout) {
       IoEventLoop loop,
       SocketAddress address,
       Promise<NbdConnection> handshake,
-      boolean list,
-      Duration limit) {
+      Purpose purpose,
+      Duration limit)
+      throws TargetOpenException {
+    Channel connected = address instanceof VsockAddress vsock ? vsock.connect() : null;
     boolean unix = address instanceof DomainSocketAddress;
     ReceiveBuffer receiveBuffer = new ReceiveBuffer();
-    OptionHaggling haggling = new OptionHaggling(uri.exportName(), list);
+    OptionHaggling haggling = new OptionHaggling(uri.exportName(), purpose);
     Bootstrap bootstrap =
         new Bootstrap()
             .group(loop)
-            .channel(unix ? IoUringDomainSocketChannel.class : IoUringSocketChannel.class)
             .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(1, limit.toMillis()))
             .option(ChannelOption.RECVBUF_ALLOCATOR, receiveBuffer)
             .handler(
                 new HandshakeHandler(uri.endpoint().toString(), haggling, receiveBuffer, handshake)
                     .within(limit, timeout));
-    if (!unix) {
+    ChannelFuture connecting;
+    if (connected != null) {
+      connecting = bootstrap.channelFactory(() -> connected).register();
+    } else if (unix) {
+      connecting = bootstrap.channel(IoUringDomainSocketChannel.class).connect(address);
+    } else {
       bootstrap
           .option(ChannelOption.TCP_NODELAY, true)
           .option(ChannelOption.SO_KEEPALIVE, true)
           .option(IoUringChannelOption.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
           .option(IoUringChannelOption.TCP_KEEPINTVL, KEEPALIVE_SECONDS)
           .option(IoUringChannelOption.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLIS);
+      connecting = bootstrap.channel(IoUringSocketChannel.class).connect(address);
     }
-    ChannelFuture connecting = bootstrap.connect(address);
     connecting.channel().closeFuture().addListener(_ -> receiveBuffer.release());
     return connecting;
   }
@@ -142,6 +147,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
 
   private List<SocketAddress> addresses() throws TargetOpenException {
     return switch (uri.endpoint()) {
+      case NbdEndpoint.Vsock vsock -> List.of(new VsockAddress(vsock));
       case NbdEndpoint.Unix(String path) -> List.of(new DomainSocketAddress(path));
       case NbdEndpoint.Tcp(String host, int port) -> {
         List<SocketAddress> addresses = new ArrayList<>();

@@ -10,6 +10,14 @@ sealed interface NbdEndpoint {
     }
   }
 
+  /// A port of a virtual machine or its host; both numbers are unsigned 32 bit.
+  record Vsock(long cid, long port) implements NbdEndpoint {
+    @Override
+    public String toString() {
+      return "vsock:" + cid + ":" + port;
+    }
+  }
+
   /// A Unix domain socket; a path that starts with NUL is in the abstract name space.
   record Unix(String path) implements NbdEndpoint {
     @Override

@@ -23,13 +23,17 @@ final class NbdProtocol {
   static final int NBD_OPT_EXPORT_NAME = 1;
   static final int NBD_OPT_ABORT = 2;
   static final int NBD_OPT_LIST = 3;
+  static final int NBD_OPT_INFO = 6;
   static final int NBD_OPT_GO = 7;
   static final int NBD_OPT_STRUCTURED_REPLY = 8;
+  static final int NBD_OPT_SET_META_CONTEXT = 10;
+  static final int NBD_OPT_EXTENDED_HEADERS = 11;
 
   // Option replies.
   static final int NBD_REP_ACK = 1;
   static final int NBD_REP_SERVER = 2;
   static final int NBD_REP_INFO = 3;
+  static final int NBD_REP_META_CONTEXT = 4;
   static final int NBD_REP_FLAG_ERROR = 1 << 31;
   static final int NBD_REP_ERR_UNSUP = NBD_REP_FLAG_ERROR | 1;
   static final int NBD_REP_ERR_POLICY = NBD_REP_FLAG_ERROR | 2;
@@ -40,6 +44,7 @@ final class NbdProtocol {
   static final int NBD_REP_ERR_SHUTDOWN = NBD_REP_FLAG_ERROR | 7;
   static final int NBD_REP_ERR_BLOCK_SIZE_REQD = NBD_REP_FLAG_ERROR | 8;
   static final int NBD_REP_ERR_TOO_BIG = NBD_REP_FLAG_ERROR | 9;
+  static final int NBD_REP_ERR_EXT_HEADER_REQD = NBD_REP_FLAG_ERROR | 10;
 
   // Information about an export.
   static final int NBD_INFO_EXPORT = 0;
@@ -60,25 +65,37 @@ final class NbdProtocol {
   // Requests.
   static final int NBD_REQUEST_MAGIC = 0x25609513;
   static final int REQUEST_BYTES = 28;
+  static final int NBD_EXTENDED_REQUEST_MAGIC = 0x21e41c71;
+  static final int EXTENDED_REQUEST_BYTES = 32;
   static final int NBD_CMD_READ = 0;
   static final int NBD_CMD_WRITE = 1;
   static final int NBD_CMD_DISC = 2;
   static final int NBD_CMD_FLUSH = 3;
   static final int NBD_CMD_TRIM = 4;
   static final int NBD_CMD_WRITE_ZEROES = 6;
+  static final int NBD_CMD_BLOCK_STATUS = 7;
   static final int NBD_CMD_FLAG_FUA = 1;
   static final int NBD_CMD_FLAG_NO_HOLE = 1 << 1;
+  static final int NBD_CMD_FLAG_PAYLOAD_LEN = 1 << 5;
 
   // Replies.
   static final int NBD_SIMPLE_REPLY_MAGIC = 0x67446698;
   static final int NBD_STRUCTURED_REPLY_MAGIC = 0x668e33ef;
+  static final int NBD_EXTENDED_REPLY_MAGIC = 0x6e8a278c;
   static final int NBD_REPLY_FLAG_DONE = 1;
   static final int NBD_REPLY_TYPE_NONE = 0;
   static final int NBD_REPLY_TYPE_OFFSET_DATA = 1;
   static final int NBD_REPLY_TYPE_OFFSET_HOLE = 2;
+  static final int NBD_REPLY_TYPE_BLOCK_STATUS = 5;
+  static final int NBD_REPLY_TYPE_BLOCK_STATUS_EXT = 6;
   static final int NBD_REPLY_TYPE_ERROR = 1 << 15 | 1;
   static final int NBD_REPLY_TYPE_ERROR_OFFSET = 1 << 15 | 2;
   static final int NBD_REPLY_TYPE_FLAG_ERROR = 1 << 15;
+
+  // The metadata context of every server that knows any, and its flags.
+  static final String BASE_ALLOCATION = "base:allocation";
+  static final int NBD_STATE_HOLE = 1;
+  static final int NBD_STATE_ZERO = 1 << 1;
 
   // Error numbers on the wire.
   static final int NBD_ENOSPC = 28;
@@ -96,6 +113,7 @@ final class NbdProtocol {
       case NBD_CMD_FLUSH -> "FLUSH";
       case NBD_CMD_TRIM -> "TRIM";
       case NBD_CMD_WRITE_ZEROES -> "WRITE_ZEROES";
+      case NBD_CMD_BLOCK_STATUS -> "BLOCK_STATUS";
       default -> "command " + type;
     };
   }
@@ -106,8 +124,11 @@ final class NbdProtocol {
       case NBD_OPT_EXPORT_NAME -> "EXPORT_NAME";
       case NBD_OPT_ABORT -> "ABORT";
       case NBD_OPT_LIST -> "LIST";
+      case NBD_OPT_INFO -> "INFO";
       case NBD_OPT_GO -> "GO";
       case NBD_OPT_STRUCTURED_REPLY -> "STRUCTURED_REPLY";
+      case NBD_OPT_SET_META_CONTEXT -> "SET_META_CONTEXT";
+      case NBD_OPT_EXTENDED_HEADERS -> "EXTENDED_HEADERS";
       default -> "option " + option;
     };
   }

@@ -144,7 +144,8 @@ final class NbdTarget implements BlockTarget {
     if (!negotiated.description().isEmpty()) {
       details.put("description", negotiated.description());
     }
-    details.put("structuredReplies", info.structuredReplies());
+    details.put("structuredReplies", info.headers().structuredReplies());
+    details.put("extendedHeaders", info.headers().extendedHeaders());
     details.put("multiConn", info.multiConn());
     details.put("connections", (long) capabilities.queues());
     details.put("minimumBlockBytes", info.blockSizes().minimum());
@@ -154,9 +155,6 @@ final class NbdTarget implements BlockTarget {
     details.put("unflushedWrites", sum(NbdQueue::unflushedWrites));
     details.put("reconnects", (long) reconnector.state().reconnects());
     details.put("writesDoneAgain", reconnector.state().replays());
-    if (!negotiated.exports().isEmpty()) {
-      details.put("exports", negotiated.exports().stream().map(NbdTarget::detail).toList());
-    }
     return details;
   }
 
@@ -178,13 +176,6 @@ final class NbdTarget implements BlockTarget {
 
   private long sum(ToIntFunction<NbdQueue> counter) {
     return queues.stream().mapToInt(counter).sum();
-  }
-
-  private static Map<String, Object> detail(OptionReply.Server export) {
-    String name = ServerText.clean(export.name());
-    return export.description().isEmpty()
-        ? Map.of("name", name)
-        : Map.of("name", name, "description", export.description());
   }
 
   @Override
@@ -217,7 +208,7 @@ final class NbdTarget implements BlockTarget {
     Runnable attempt =
         () -> {
           try {
-            made.accept(dialer.within(REDIAL_TIMEOUT).dial(loops.get(queue), false));
+            made.accept(dialer.within(REDIAL_TIMEOUT).dial(loops.get(queue), Purpose.USE));
           } catch (TargetOpenException e) {
             failed.accept(e);
           } catch (RuntimeException e) {
@@ -250,7 +241,7 @@ final class NbdTarget implements BlockTarget {
       }
       kept.close();
     }
-    NbdConnection made = dialer.dial(context.eventLoop(), false);
+    NbdConnection made = dialer.dial(context.eventLoop(), Purpose.USE);
     Optional<String> difference = negotiated.differenceOf(made.negotiated());
     if (difference.isPresent()) {
       made.close();

@@ -16,12 +16,14 @@ import org.jspecify.annotations.Nullable;
 
 /// An NBD URI taken apart: where the server is, and which of its exports is meant.
 ///
-/// Follows the spec's `doc/uri.md`, with libnbd's defaults (host `localhost`, port 10809), but
-/// stricter than libnbd: a query parameter that is not known is an error.
+/// Follows the spec's `doc/uri.md`, with libnbd's defaults (host `localhost`, port 10809), and
+/// libnbd's `nbd+vsock:` (default: the host of this virtual machine), but stricter than libnbd: a
+/// query parameter that is not known is an error.
 ///
 /// @param exportName decoded; empty for the server's default export
 record NbdUri(NbdEndpoint endpoint, String exportName) {
   private static final String UNIX_SCHEME = "nbd+unix";
+  private static final String VSOCK_SCHEME = "nbd+vsock";
   private static final String SOCKET = "socket";
 
   /// Every parameter that some NBD URI may have, for pointing out a misspelt one.
@@ -33,6 +35,11 @@ record NbdUri(NbdEndpoint endpoint, String exportName) {
           "tls-verify-peer",
           "tls-certificates",
           "tls-psk-file");
+
+  /// The host of the virtual machine that this runs in.
+  private static final long HOST_CID = 2;
+
+  private static final long VSOCK_ANY = 0xffff_ffffL;
 
   /// `sun_path` of the kernel's `struct sockaddr_un`, less the final NUL.
   private static final int SOCKET_PATH_BYTES_MAX = 107;
@@ -63,7 +70,13 @@ record NbdUri(NbdEndpoint endpoint, String exportName) {
     Map<String, String> parameters = parameters(query < 0 ? "" : rest.substring(query + 1));
     boolean unix = uri.scheme().equals(UNIX_SCHEME);
     checkParameters(uri.scheme(), unix, parameters);
-    return new NbdUri(unix ? socket(authority, parameters) : tcp(authority), exportName);
+    NbdEndpoint endpoint =
+        switch (uri.scheme()) {
+          case UNIX_SCHEME -> socket(authority, parameters);
+          case VSOCK_SCHEME -> vsock(authority);
+          default -> tcp(authority);
+        };
+    return new NbdUri(endpoint, exportName);
   }
 
   private static void checkExportName(String exportName) throws TargetOpenException {
@@ -134,6 +147,26 @@ record NbdUri(NbdEndpoint endpoint, String exportName) {
       throw invalid("'" + text + "' is not a port", "a port is a number from 1 to 65535");
     }
     return port;
+  }
+
+  private static NbdEndpoint vsock(String authority) throws TargetOpenException {
+    int colon = authority.indexOf(':');
+    String cid = colon < 0 ? authority : authority.substring(0, colon);
+    String port = colon < 0 ? "" : authority.substring(colon + 1);
+    return new NbdEndpoint.Vsock(
+        cid.isEmpty() ? HOST_CID : vsockNumber(cid),
+        port.isEmpty() ? NbdProtocol.DEFAULT_PORT : vsockNumber(port));
+  }
+
+  /// A context id or a port; the last number stands for any.
+  private static long vsockNumber(String text) throws TargetOpenException {
+    boolean digits = text.length() <= 10 && text.chars().allMatch(c -> c >= '0' && c <= '9');
+    long number = digits ? Long.parseLong(text) : VSOCK_ANY;
+    if (number >= VSOCK_ANY) {
+      throw invalid(
+          "'" + text + "' is no number of a vsock", "write nbd+vsock://2:10809/ for the host");
+    }
+    return number;
   }
 
   private static NbdEndpoint socket(String authority, Map<String, String> parameters)

@@ -1,7 +1,9 @@
 package io.ublkbridge.nbd;
 
+import io.ublkbridge.target.Offer;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /// What a handshake ended with.
 ///
@@ -10,8 +12,13 @@ import java.util.Optional;
 ///   silent
 /// @param description the server's words about the export, cleaned, perhaps empty
 /// @param exports what the server offers, if it was asked and told
+/// @param allocationContext what the server calls `base:allocation`, if it was asked and agreed
 record Negotiated(
-    ExportInfo info, String name, String description, List<OptionReply.Server> exports) {
+    ExportInfo info,
+    String name,
+    String description,
+    List<Offer> exports,
+    OptionalInt allocationContext) {
 
   Negotiated {
     exports = List.copyOf(exports);

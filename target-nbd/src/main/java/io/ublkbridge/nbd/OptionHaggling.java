@@ -4,8 +4,11 @@ import static io.ublkbridge.nbd.NbdProtocol.NBD_FLAG_HAS_FLAGS;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_BLOCK_SIZE;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_DESCRIPTION;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_NAME;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_EXTENDED_HEADERS;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_GO;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_INFO;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_LIST;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_SET_META_CONTEXT;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_STRUCTURED_REPLY;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_BLOCK_SIZE_REQD;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_POLICY;
@@ -16,11 +19,12 @@ import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_UNKNOWN;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_UNSUP;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.ublkbridge.target.Offer;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import java.nio.ByteBuffer;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
@@ -28,47 +32,49 @@ import org.jspecify.annotations.Nullable;
 /// reply means. Knows no bytes on the wire and no clock; [HandshakeHandler] does that part.
 ///
 /// ```
-/// STRUCTURED_REPLY ─→ LIST (only for the default export, and only if asked) ─→ GO ─→ transmission
-///                                               ERR_UNSUP: EXPORT_NAME ←──────┤
-///                    ERR_UNKNOWN: LIST, to name what there is, then ABORT ←───┘
+/// EXTENDED_HEADERS ──agreed──┬→ [LIST → INFO for each → SET_META_CONTEXT] → GO → transmission
+///   └─refused─→ STRUCTURED_REPLY ┘                                          │
+///                                        EXPORT_NAME ←──────────ERR_UNSUP───┤
+///                LIST, to name what there is → ABORT ←────────ERR_UNKNOWN───┘
 /// ```
 ///
-/// STARTTLS will come before all of it, and EXTENDED_HEADERS in front of STRUCTURED_REPLY.
+/// What stands in brackets is asked only for an inspection, and LIST only if that is of the default
+/// export: whoever names an export does not look for others.
+///
+/// STARTTLS will come before all of it.
 ///
 /// Confined to one thread; used for one connection.
 final class OptionHaggling {
-  /// How many exports of a list are kept, and how many replies one option may have: more is a
-  /// server that never ends.
-  private static final int EXPORTS_KEPT_MAX = 64;
-
+  /// How many replies one option may have: more is a server that never ends.
   private static final int REPLIES_MAX = 10_000;
 
   private static final ByteBuffer NO_DATA = ByteBuffer.allocate(0).asReadOnlyBuffer();
 
   private final String exportName;
-  private final boolean list;
-  private final List<OptionReply.Server> exports = new ArrayList<>();
+  private final boolean inspection;
+  private final ExportCatalog catalog = new ExportCatalog();
 
   private int option;
   private int replies;
-  private boolean structuredReplies;
+  private HeaderForm headers = HeaderForm.SIMPLE;
   private OptionReply.@Nullable Export export;
   private ExportInfo.BlockSizes blockSizes = ExportInfo.BlockSizes.DEFAULT;
   private String name;
   private String description = "";
+  private OptionalInt allocationContext = OptionalInt.empty();
+  private boolean listed;
 
   /// Set while a list is fetched only to make this failure more helpful.
   private OptionReply.@Nullable Refusal unknownExport;
 
-  /// @param list whether to ask what the server offers, if the default export is wanted
-  OptionHaggling(String exportName, boolean list) {
+  OptionHaggling(String exportName, Purpose purpose) {
     this.exportName = exportName;
     this.name = exportName;
-    this.list = list && exportName.isEmpty();
+    this.inspection = purpose == Purpose.INSPECTION;
   }
 
   HaggleStep start() {
-    return send(NBD_OPT_STRUCTURED_REPLY, NO_DATA);
+    return send(NBD_OPT_EXTENDED_HEADERS, NO_DATA);
   }
 
   /// Takes one reply to the option that was sent last.
@@ -77,8 +83,11 @@ final class OptionHaggling {
       throw new ProtocolViolation("never ends its answer to " + NbdProtocol.optionName(option));
     }
     return switch (option) {
-      case NBD_OPT_STRUCTURED_REPLY -> onStructuredReply(reply);
+      case NBD_OPT_EXTENDED_HEADERS -> onHeaders(reply, HeaderForm.EXTENDED);
+      case NBD_OPT_STRUCTURED_REPLY -> onHeaders(reply, HeaderForm.STRUCTURED);
       case NBD_OPT_LIST -> onList(reply);
+      case NBD_OPT_INFO -> onInfo(reply);
+      case NBD_OPT_SET_META_CONTEXT -> onMetaContext(reply);
       case NBD_OPT_GO -> onGo(reply);
       default -> throw new IllegalStateException("no reply is due to option " + option);
     };
@@ -90,30 +99,98 @@ final class OptionHaggling {
     return enter();
   }
 
-  private HaggleStep onStructuredReply(OptionReply reply) throws ProtocolViolation {
-    switch (reply) {
-      case OptionReply.Ack _ -> structuredReplies = true;
-      case OptionReply.Refusal error when isFinal(error) -> {
-        return abort(error);
+  private HaggleStep onHeaders(OptionReply reply, HeaderForm asked) throws ProtocolViolation {
+    return switch (reply) {
+      case OptionReply.Ack _ -> {
+        headers = asked;
+        yield onHeadersAgreed();
       }
-      case OptionReply.Refusal _ -> structuredReplies = false;
+      case OptionReply.Refusal error when isFinal(error) -> abort(error);
+      case OptionReply.Refusal _ ->
+          asked == HeaderForm.EXTENDED
+              ? send(NBD_OPT_STRUCTURED_REPLY, NO_DATA)
+              : onHeadersAgreed();
       default -> throw unexpected(reply);
-    }
-    return list ? send(NBD_OPT_LIST, NO_DATA) : go();
+    };
+  }
+
+  private HaggleStep onHeadersAgreed() {
+    return inspection && exportName.isEmpty() ? list() : metaContext();
+  }
+
+  private HaggleStep list() {
+    listed = true;
+    return send(NBD_OPT_LIST, NO_DATA);
   }
 
   private HaggleStep onList(OptionReply reply) throws ProtocolViolation {
     OptionReply.Refusal unknown = unknownExport;
     return switch (reply) {
       case OptionReply.Server server -> {
-        if (exports.size() < EXPORTS_KEPT_MAX) {
-          exports.add(server);
-        }
+        catalog.add(server);
         yield new HaggleStep.Wait();
       }
       case OptionReply.Refusal error when unknown == null && isFinal(error) -> abort(error);
-      case OptionReply.Ack _ -> unknown == null ? go() : abort(unknown);
-      case OptionReply.Refusal _ -> unknown == null ? go() : abort(unknown);
+      case OptionReply.Ack _ -> unknown == null ? info() : abort(unknown);
+      case OptionReply.Refusal _ -> unknown == null ? info() : abort(unknown);
+      default -> throw unexpected(reply);
+    };
+  }
+
+  private HaggleStep info() {
+    return catalog.next() ? send(NBD_OPT_INFO, exportRequest(catalog.name())) : metaContext();
+  }
+
+  /// A server need not answer for every export that it lists: not without TLS, for example.
+  private HaggleStep onInfo(OptionReply reply) throws ProtocolViolation {
+    switch (reply) {
+      case OptionReply.Export export -> catalog.size(export.sizeBytes());
+      case OptionReply.Description text -> catalog.description(text.description());
+      case OptionReply.BlockSize _, OptionReply.Name _, OptionReply.OtherInfo _ -> {}
+      case OptionReply.Ack _ -> {
+        return info();
+      }
+      case OptionReply.Refusal error when error.type() == NBD_REP_ERR_SHUTDOWN -> {
+        return abort(error);
+      }
+      case OptionReply.Refusal error -> {
+        if (error.type() == NBD_REP_ERR_UNSUP) {
+          catalog.askNoMore();
+        }
+        return info();
+      }
+      default -> throw unexpected(reply);
+    }
+    return new HaggleStep.Wait();
+  }
+
+  /// Contexts belong to the export of the GO that follows; a server without chunks has none.
+  private HaggleStep metaContext() {
+    if (!inspection || !headers.structuredReplies()) {
+      return go();
+    }
+    byte[] export = exportName.getBytes(UTF_8);
+    byte[] query = NbdProtocol.BASE_ALLOCATION.getBytes(UTF_8);
+    ByteBuffer data = ByteBuffer.allocate(4 + export.length + 4 + 4 + query.length);
+    data.putInt(export.length).put(export).putInt(1).putInt(query.length).put(query);
+    return send(NBD_OPT_SET_META_CONTEXT, data.flip());
+  }
+
+  private HaggleStep onMetaContext(OptionReply reply) throws ProtocolViolation {
+    return switch (reply) {
+      case OptionReply.MetaContext context -> {
+        if (!context.name().equals(NbdProtocol.BASE_ALLOCATION) || allocationContext.isPresent()) {
+          throw new ProtocolViolation("chose a metadata context that it was not asked for");
+        }
+        allocationContext = OptionalInt.of(context.id());
+        yield new HaggleStep.Wait();
+      }
+      case OptionReply.Ack _ -> go();
+      case OptionReply.Refusal error when error.type() == NBD_REP_ERR_SHUTDOWN -> abort(error);
+      case OptionReply.Refusal _ -> {
+        allocationContext = OptionalInt.empty();
+        yield go();
+      }
       default -> throw unexpected(reply);
     };
   }
@@ -131,31 +208,35 @@ final class OptionHaggling {
       case OptionReply.Refusal error -> {
         return onGoRefused(error);
       }
-      case OptionReply.Server _ -> throw unexpected(reply);
+      case OptionReply.Server _, OptionReply.MetaContext _ -> throw unexpected(reply);
     }
     return new HaggleStep.Wait();
   }
 
   private HaggleStep onGoRefused(OptionReply.Refusal error) {
-    if (error.type() == NBD_REP_ERR_UNSUP) {
+    if (error.type() == NBD_REP_ERR_UNSUP && !headers.extendedHeaders()) {
       return new HaggleStep.SendExportName(UTF_8.encode(exportName));
     }
-    if (error.type() == NBD_REP_ERR_UNKNOWN && !list) {
+    if (error.type() == NBD_REP_ERR_UNKNOWN && !listed) {
       unknownExport = error;
-      return send(NBD_OPT_LIST, NO_DATA);
+      return list();
     }
     return abort(error);
   }
 
   private HaggleStep go() {
-    byte[] bytes = exportName.getBytes(UTF_8);
+    return send(NBD_OPT_GO, exportRequest(exportName));
+  }
+
+  private static ByteBuffer exportRequest(String export) {
+    byte[] bytes = export.getBytes(UTF_8);
     ByteBuffer data = ByteBuffer.allocate(4 + bytes.length + 2 + 3 * 2);
     data.putInt(bytes.length).put(bytes);
     data.putShort((short) 3);
     // Asking for the block sizes is a promise to obey them.
     data.putShort((short) NBD_INFO_BLOCK_SIZE);
     data.putShort((short) NBD_INFO_NAME).putShort((short) NBD_INFO_DESCRIPTION);
-    return send(NBD_OPT_GO, data.flip());
+    return data.flip();
   }
 
   private HaggleStep enter() throws ProtocolViolation {
@@ -175,9 +256,9 @@ final class OptionHaggling {
               + ", maximum "
               + blockSizes.maximum());
     }
-    ExportInfo info =
-        new ExportInfo(known.sizeBytes(), known.flags(), blockSizes, structuredReplies);
-    return new HaggleStep.Enter(new Negotiated(info, name, description, exports));
+    ExportInfo info = new ExportInfo(known.sizeBytes(), known.flags(), blockSizes, headers);
+    return new HaggleStep.Enter(
+        new Negotiated(info, name, description, catalog.offers(), allocationContext));
   }
 
   private HaggleStep send(int next, ByteBuffer data) {
@@ -214,7 +295,10 @@ final class OptionHaggling {
               "let the server accept connections without TLS, or tunnel them");
       case NBD_REP_ERR_UNKNOWN ->
           new TargetOpenException(
-              Reason.FAILED, "the server does not know " + which + said, exportsRemedy());
+              Reason.FAILED,
+              "the server does not know " + which + said,
+              exportsRemedy(),
+              new UnknownExport(catalog.offers()));
       case NBD_REP_ERR_POLICY ->
           new TargetOpenException(
               Reason.REFUSED,
@@ -235,11 +319,12 @@ final class OptionHaggling {
   }
 
   private @Nullable String exportsRemedy() {
+    List<Offer> exports = catalog.offers();
     if (exports.isEmpty()) {
       return "check the export's name with the server's administrator";
     }
     return exports.stream()
-        .map(server -> "'" + ServerText.clean(server.name()) + "'")
+        .map(offer -> "'" + offer.name() + "'")
         .limit(10)
         .collect(Collectors.joining(", ", "the server has: ", exports.size() > 10 ? ", …" : ""));
   }

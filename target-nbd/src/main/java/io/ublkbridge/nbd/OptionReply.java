@@ -7,6 +7,7 @@ import static io.ublkbridge.nbd.NbdProtocol.NBD_INFO_NAME;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ACK;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_FLAG_ERROR;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_INFO;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_META_CONTEXT;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_SERVER;
 
 import io.netty.buffer.ByteBuf;
@@ -19,6 +20,9 @@ sealed interface OptionReply {
 
   /// One export of the list; the description may be empty.
   record Server(String name, String description) implements OptionReply {}
+
+  /// A metadata context that was chosen, and what replies call it.
+  record MetaContext(int id, String name) implements OptionReply {}
 
   /// Size and transmission flags of the export.
   record Export(long sizeBytes, int flags) implements OptionReply {}
@@ -62,6 +66,7 @@ sealed interface OptionReply {
       }
       case NBD_REP_SERVER -> server(data);
       case NBD_REP_INFO -> info(data);
+      case NBD_REP_META_CONTEXT -> metaContext(data);
       default ->
           throw new ProtocolViolation("sent option reply type " + Integer.toUnsignedString(type));
     };
@@ -74,6 +79,13 @@ sealed interface OptionReply {
     }
     String name = data.readCharSequence((int) nameBytes, StandardCharsets.UTF_8).toString();
     return new Server(name, ServerText.read(data, data.readableBytes()));
+  }
+
+  private static OptionReply metaContext(ByteBuf data) throws ProtocolViolation {
+    if (data.readableBytes() < 4) {
+      throw new ProtocolViolation("sent a metadata context without an id");
+    }
+    return new MetaContext(data.readInt(), ServerText.read(data, data.readableBytes()));
   }
 
   private static OptionReply info(ByteBuf data) throws ProtocolViolation {

@@ -1,6 +1,13 @@
 package io.ublkbridge.nbd;
 
+import static io.ublkbridge.nbd.BigEndian.INT;
+import static io.ublkbridge.nbd.BigEndian.LONG;
+import static io.ublkbridge.nbd.BigEndian.SHORT;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_CMD_BLOCK_STATUS;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_EXTENDED_REPLY_MAGIC;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_FLAG_DONE;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_BLOCK_STATUS;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_BLOCK_STATUS_EXT;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_ERROR;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_ERROR_OFFSET;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REPLY_TYPE_FLAG_ERROR;
@@ -14,18 +21,20 @@ import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import org.jspecify.annotations.Nullable;
 
 /// The server's half of the transmission phase: finds the replies in what was received, hands
 /// payload on where it lies, and ends requests (spec: "Simple reply message", "Structured reply
-/// chunk message").
+/// chunk message", "Extended reply chunk message").
 ///
 /// ```
 /// simple:     magic 4 | error 4          | cookie 8             | data of a READ without error
 /// structured: magic 4 | flags 2 | type 2 | cookie 8 | length 4  | payload of `length` bytes
+/// extended:   magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 8 | payload
 /// ```
+///
+/// Structured replies may be mixed with simple ones, extended ones are all that there is.
 ///
 /// The stream is cut into pieces of known size. A piece that lies in one place is read there; only
 /// one that is torn between two receives is put together in a buffer of [#PIECE_BYTES_MAX] bytes.
@@ -34,19 +43,20 @@ import org.jspecify.annotations.Nullable;
 /// No length is believed before it was checked against the request that it belongs to. Confined to
 /// one event loop; a request that is ended in here may submit the next one at once.
 final class ReplyDecoder {
-  private static final ValueLayout.OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-  private static final ValueLayout.OfShort SHORT =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-
-  /// Both kinds of reply are alike up to here.
+  /// Simple and structured replies are alike up to here.
   private static final int HEADER_BYTES = 16;
+
+  private static final int EXTENDED_HEADER_BYTES = 32;
 
   private static final int LENGTH_BYTES = 4;
   private static final int OFFSET_BYTES = 8;
   private static final int HOLE_BYTES = 12;
+
+  /// In front of the descriptors of a status chunk: the context's id, and with extended headers how
+  /// many descriptors there are.
+  private static final int STATUS_BYTES = 4;
+
+  private static final int EXTENDED_STATUS_BYTES = 8;
 
   /// Error number and message length.
   private static final int ERROR_BYTES = 6;
@@ -67,6 +77,8 @@ final class ReplyDecoder {
     LENGTH,
     DATA_OFFSET,
     HOLE,
+    STATUS,
+    DESCRIPTOR,
     ERROR,
     DATA,
     SKIP,
@@ -85,6 +97,10 @@ final class ReplyDecoder {
   private final CommandEnd end;
   private final ServerErrors errors;
   private final boolean structuredReplies;
+  private final boolean extendedHeaders;
+  private final int headerBytes;
+  private final int statusBytes;
+  private final int descriptorBytes;
 
   private final MemorySegment torn = Arena.ofAuto().allocate(PIECE_BYTES_MAX);
   private int tornBytes;
@@ -92,7 +108,7 @@ final class ReplyDecoder {
   private Step step = Step.HEADER;
 
   /// How long the next piece is: all of it for the fixed ones, what is left for DATA and SKIP.
-  private int need = HEADER_BYTES;
+  private int need;
 
   /// The request that the current reply belongs to.
   private @Nullable PendingCommand command;
@@ -104,12 +120,16 @@ final class ReplyDecoder {
   /// Where in the request the next byte of data belongs.
   private int dataAt;
 
-  ReplyDecoder(
-      CookieTable commands, CommandEnd end, ServerErrors errors, boolean structuredReplies) {
+  ReplyDecoder(CookieTable commands, CommandEnd end, ServerErrors errors, HeaderForm headers) {
     this.commands = commands;
     this.end = end;
     this.errors = errors;
-    this.structuredReplies = structuredReplies;
+    structuredReplies = headers.structuredReplies();
+    extendedHeaders = headers.extendedHeaders();
+    headerBytes = extendedHeaders ? EXTENDED_HEADER_BYTES : HEADER_BYTES;
+    statusBytes = extendedHeaders ? EXTENDED_STATUS_BYTES : STATUS_BYTES;
+    descriptorBytes = extendedHeaders ? 2 * Long.BYTES : 2 * Integer.BYTES;
+    need = headerBytes;
   }
 
   /// Takes nothing more, even of what is being decoded.
@@ -153,10 +173,18 @@ final class ReplyDecoder {
 
   private void piece(MemorySegment from, int at) throws ProtocolViolation {
     switch (step) {
-      case HEADER -> header(from, at);
+      case HEADER -> {
+        if (extendedHeaders) {
+          extendedHeader(from, at);
+        } else {
+          header(from, at);
+        }
+      }
       case LENGTH -> chunkLength(from.get(INT, at));
       case DATA_OFFSET -> dataChunk(from.get(LONG, at));
       case HOLE -> holeChunk(from.get(LONG, at), from.get(INT, at + OFFSET_BYTES));
+      case STATUS -> statusChunk(from, at);
+      case DESCRIPTOR -> descriptor(from, at);
       case ERROR -> errorChunk(from, at);
       case DATA, SKIP, STOPPED -> throw new IllegalStateException("no piece in " + step);
     }
@@ -180,9 +208,42 @@ final class ReplyDecoder {
     long cookie = from.get(LONG, at + 8);
     boolean structured = magic == NBD_STRUCTURED_REPLY_MAGIC;
     if (!structured && magic != NBD_SIMPLE_REPLY_MAGIC) {
-      throw new ProtocolViolation(
-          "sent a reply with the wrong magic number 0x" + Integer.toHexString(magic));
+      throw wrongMagic(magic);
     }
+    PendingCommand found = find(cookie);
+    if (!structured) {
+      simpleReply(found, from.get(INT, at + 4));
+    } else if (structuredReplies) {
+      chunk(from.get(INT, at + 4));
+      next(Step.LENGTH, LENGTH_BYTES);
+    } else {
+      throw new ProtocolViolation("sent a structured reply, which was not agreed on");
+    }
+  }
+
+  private void extendedHeader(MemorySegment from, int at) throws ProtocolViolation {
+    int magic = from.get(INT, at);
+    if (magic != NBD_EXTENDED_REPLY_MAGIC) {
+      throw wrongMagic(magic);
+    }
+    PendingCommand found = find(from.get(LONG, at + 8));
+    if (from.get(LONG, at + 16) != found.offsetBytes()) {
+      throw new ProtocolViolation("sent a reply whose offset is not that of its request");
+    }
+    chunk(from.get(INT, at + 4));
+    long length = from.get(LONG, at + 24);
+    if (length < 0 || length > Integer.MAX_VALUE) {
+      throw impossibleLength(length);
+    }
+    chunkLength((int) length);
+  }
+
+  private static ProtocolViolation wrongMagic(int magic) {
+    return new ProtocolViolation(
+        "sent a reply with the wrong magic number 0x" + Integer.toHexString(magic));
+  }
+
+  private PendingCommand find(long cookie) throws ProtocolViolation {
     PendingCommand found = commands.find(cookie);
     if (found == null) {
       throw new ProtocolViolation(
@@ -191,16 +252,12 @@ final class ReplyDecoder {
               + ")");
     }
     command = found;
-    if (!structured) {
-      simpleReply(found, from.get(INT, at + 4));
-    } else if (structuredReplies) {
-      int flagsAndType = from.get(INT, at + 4);
-      chunkDone = (flagsAndType >>> 16 & NBD_REPLY_FLAG_DONE) != 0;
-      chunkType = flagsAndType & 0xffff;
-      next(Step.LENGTH, LENGTH_BYTES);
-    } else {
-      throw new ProtocolViolation("sent a structured reply, which was not agreed on");
-    }
+    return found;
+  }
+
+  private void chunk(int flagsAndType) {
+    chunkDone = (flagsAndType >>> 16 & NBD_REPLY_FLAG_DONE) != 0;
+    chunkType = flagsAndType & 0xffff;
   }
 
   private void simpleReply(PendingCommand found, int errno) throws ProtocolViolation {
@@ -240,6 +297,15 @@ final class ReplyDecoder {
         requireLength(length == HOLE_BYTES);
         next(Step.HOLE, HOLE_BYTES);
       }
+      case NBD_REPLY_TYPE_BLOCK_STATUS, NBD_REPLY_TYPE_BLOCK_STATUS_EXT -> {
+        requireStatus(found);
+        int descriptors = length - statusBytes;
+        requireLength(
+            descriptors > 0
+                && descriptors % descriptorBytes == 0
+                && descriptors / descriptorBytes <= StatusQuery.DESCRIPTORS_MAX);
+        next(Step.STATUS, statusBytes);
+      }
       default -> errorChunkLength(length);
     }
   }
@@ -266,18 +332,62 @@ final class ReplyDecoder {
 
   private void requireLength(boolean fits) throws ProtocolViolation {
     if (!fits) {
-      throw new ProtocolViolation(
-          "sent a chunk of type "
-              + chunkType
-              + " whose length cannot be "
-              + Integer.toUnsignedString(chunkBytes));
+      throw impossibleLength(Integer.toUnsignedLong(chunkBytes));
     }
+  }
+
+  private ProtocolViolation impossibleLength(long length) {
+    return new ProtocolViolation(
+        "sent a chunk of type "
+            + chunkType
+            + " whose length cannot be "
+            + Long.toUnsignedString(length));
   }
 
   private static void requireRead(PendingCommand found) throws ProtocolViolation {
     if (!found.isRead()) {
       throw new ProtocolViolation(
           "sent data in answer to " + NbdProtocol.commandName(found.type()));
+    }
+  }
+
+  /// Each form of headers has its own form of status.
+  private void requireStatus(PendingCommand found) throws ProtocolViolation {
+    if (found.type() != NBD_CMD_BLOCK_STATUS
+        || extendedHeaders != (chunkType == NBD_REPLY_TYPE_BLOCK_STATUS_EXT)) {
+      throw new ProtocolViolation(
+          "sent a chunk of type "
+              + chunkType
+              + " in answer to "
+              + NbdProtocol.commandName(found.type()));
+    }
+  }
+
+  /// Only a [StatusQuery] is sent as BLOCK_STATUS.
+  private static StatusQuery query(PendingCommand found) {
+    return (StatusQuery) found.request();
+  }
+
+  private void statusChunk(MemorySegment from, int at) throws ProtocolViolation {
+    query(current()).begin(from.get(INT, at));
+    chunkBytes -= statusBytes;
+    if (extendedHeaders) {
+      requireLength(from.get(INT, at + 4) == chunkBytes / descriptorBytes);
+    }
+    next(Step.DESCRIPTOR, descriptorBytes);
+  }
+
+  private void descriptor(MemorySegment from, int at) throws ProtocolViolation {
+    PendingCommand found = current();
+    if (extendedHeaders) {
+      query(found).descriptor(from.get(LONG, at), from.get(LONG, at + Long.BYTES));
+    } else {
+      query(found)
+          .descriptor(Integer.toUnsignedLong(from.get(INT, at)), from.get(INT, at + Integer.BYTES));
+    }
+    chunkBytes -= descriptorBytes;
+    if (chunkBytes == 0) {
+      endChunk(found);
     }
   }
 
@@ -358,7 +468,7 @@ final class ReplyDecoder {
 
   /// All of a chunk, or of a simple reply, is there.
   private void endChunk(PendingCommand found) throws ProtocolViolation {
-    next(Step.HEADER, HEADER_BYTES);
+    next(Step.HEADER, headerBytes);
     command = null;
     if (chunkDone) {
       endReply(found);
@@ -371,6 +481,8 @@ final class ReplyDecoder {
       end.failed(found, errno);
     } else if (found.isRead() && !found.coverage().covers(found.lengthBytes())) {
       throw new ProtocolViolation("ended a READ without sending all of its bytes");
+    } else if (found.type() == NBD_CMD_BLOCK_STATUS && !query(found).answered()) {
+      throw new ProtocolViolation("ended a BLOCK_STATUS without telling any status");
     } else {
       end.succeeded(found);
     }

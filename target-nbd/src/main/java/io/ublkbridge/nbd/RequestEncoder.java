@@ -1,17 +1,19 @@
 package io.ublkbridge.nbd;
 
+import static io.ublkbridge.nbd.BigEndian.INT;
+import static io.ublkbridge.nbd.BigEndian.LONG;
+
 import io.netty.channel.Channel;
 import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import org.jspecify.annotations.Nullable;
 
 /// The client's half of the transmission phase: gathers requests in one buffer until they are
-/// flushed together (spec: "Compact request message").
+/// flushed together (spec: "Compact request message", "Extended request message").
 ///
 /// ```
-/// magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 4 | payload of a WRITE
+/// compact:  magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 4 | payload of a WRITE
+/// extended: magic 4 | flags 2 | type 2 | cookie 8 | offset 8 | length 8 | payload of a WRITE
 /// ```
 ///
 /// Payload is loaded once, behind its header, into the memory that it is sent from and that the
@@ -21,14 +23,14 @@ import org.jspecify.annotations.Nullable;
 /// Confined to the channel's event loop.
 @SuppressWarnings("FutureReturnValueIgnored") // A failed write or close ends in exceptionCaught.
 final class RequestEncoder {
-  private static final ValueLayout.OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
-  private static final long MAGIC = (long) NbdProtocol.NBD_REQUEST_MAGIC << 32;
-
   private final Channel channel;
   private final SendBuffers buffers;
+  private final boolean extended;
+  private final int headerBytes;
+  private final long magic;
+
+  /// Flags of every WRITE: an extended header must say that payload follows.
+  private final int writeFlags;
 
   /// The buffer that requests are added to.
   private @Nullable SendBuffer gathering;
@@ -37,19 +39,25 @@ final class RequestEncoder {
   private boolean unflushed;
 
   /// @param buffers of the queue, which other connections of it use too
-  RequestEncoder(Channel channel, SendBuffers buffers) {
+  RequestEncoder(Channel channel, SendBuffers buffers, HeaderForm headers) {
     this.channel = channel;
     this.buffers = buffers;
+    extended = headers.extendedHeaders();
+    headerBytes = extended ? NbdProtocol.EXTENDED_REQUEST_BYTES : NbdProtocol.REQUEST_BYTES;
+    magic =
+        (long) (extended ? NbdProtocol.NBD_EXTENDED_REQUEST_MAGIC : NbdProtocol.NBD_REQUEST_MAGIC)
+            << 32;
+    writeFlags = extended ? NbdProtocol.NBD_CMD_FLAG_PAYLOAD_LEN : 0;
   }
 
   /// Adds a request without payload.
   ///
   /// @param flags command flags
-  /// @param length unsigned 32 bit
-  void add(int flags, int type, long cookie, long offset, int length) {
-    SendBuffer buffer = room(NbdProtocol.REQUEST_BYTES);
+  /// @param length less than 2^32 unless the headers are extended
+  void add(int flags, int type, long cookie, long offset, long length) {
+    SendBuffer buffer = room(headerBytes);
     header(buffer.memory(), buffer.end(), flags, type, cookie, offset, length);
-    buffer.advance(NbdProtocol.REQUEST_BYTES);
+    buffer.advance(headerBytes);
   }
 
   /// Adds a WRITE with its payload.
@@ -58,19 +66,19 @@ final class RequestEncoder {
   /// @throws io.ublkbridge.target.PayloadException from the request; nothing was added then
   void addWrite(int flags, long cookie, BlockRequest request, @Nullable JournalEntry entry) {
     int length = (int) request.lengthBytes();
-    SendBuffer buffer = room(NbdProtocol.REQUEST_BYTES + length);
+    SendBuffer buffer = room(headerBytes + length);
     int at = buffer.end();
-    int payloadAt = at + NbdProtocol.REQUEST_BYTES;
+    int payloadAt = at + headerBytes;
     request.loadPayload(0, buffer.memory().asSlice(payloadAt, length));
     header(
         buffer.memory(),
         at,
-        flags,
+        flags | writeFlags,
         NbdProtocol.NBD_CMD_WRITE,
         cookie,
         request.offsetBytes(),
         length);
-    buffer.advance(NbdProtocol.REQUEST_BYTES + length);
+    buffer.advance(headerBytes + length);
     if (entry != null) {
       entry.payloadIn(buffer, payloadAt);
     }
@@ -117,11 +125,15 @@ final class RequestEncoder {
     return fresh;
   }
 
-  private static void header(
-      MemorySegment memory, int at, int flags, int type, long cookie, long offset, int length) {
-    memory.set(LONG, at, MAGIC | (long) flags << 16 | type);
+  private void header(
+      MemorySegment memory, int at, int flags, int type, long cookie, long offset, long length) {
+    memory.set(LONG, at, magic | (long) flags << 16 | type);
     memory.set(LONG, at + 8, cookie);
     memory.set(LONG, at + 16, offset);
-    memory.set(INT, at + 24, length);
+    if (extended) {
+      memory.set(LONG, at + 24, length);
+    } else {
+      memory.set(INT, at + 24, (int) length);
+    }
   }
 }

@@ -6,10 +6,21 @@ import java.io.ByteArrayOutputStream;
 final class Bytes {
   private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
 
-  private Bytes() {}
+  private final boolean extended;
+  private final long requestOffset;
+
+  private Bytes(boolean extended, long requestOffset) {
+    this.extended = extended;
+    this.requestOffset = requestOffset;
+  }
 
   static Bytes of() {
-    return new Bytes();
+    return new Bytes(false, 0);
+  }
+
+  /// Writes the headers of chunks in `headers`' form, as answers to a request at `requestOffset`.
+  static Bytes of(HeaderForm headers, long requestOffset) {
+    return new Bytes(headers.extendedHeaders(), requestOffset);
   }
 
   /// `count` bytes that depend on where on the disk they are.
@@ -49,7 +60,19 @@ final class Bytes {
   }
 
   Bytes chunkHeader(int flags, int type, long cookie, int length) {
+    if (extended) {
+      return extendedHeader(flags, type, cookie, requestOffset, Integer.toUnsignedLong(length));
+    }
     return u32(NbdProtocol.NBD_STRUCTURED_REPLY_MAGIC).u16(flags).u16(type).u64(cookie).u32(length);
+  }
+
+  Bytes extendedHeader(int flags, int type, long cookie, long offset, long length) {
+    return u32(NbdProtocol.NBD_EXTENDED_REPLY_MAGIC)
+        .u16(flags)
+        .u16(type)
+        .u64(cookie)
+        .u64(offset)
+        .u64(length);
   }
 
   Bytes chunk(int flags, int type, long cookie, byte[] payload) {

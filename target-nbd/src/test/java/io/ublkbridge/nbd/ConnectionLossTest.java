@@ -25,11 +25,11 @@ final class ConnectionLossTest {
   private static final String PATIENCE = "200ms";
 
   /// A server that follows a script once, and greets nobody afterwards.
-  private static Script once(boolean structured, Script transmission) {
+  private static Script once(HeaderForm headers, Script transmission) {
     AtomicInteger connections = new AtomicInteger();
     return wire -> {
       if (connections.incrementAndGet() == 1) {
-        wire.handshake(structured, 1 << 20, FLAGS);
+        wire.handshake(headers, 1 << 20, FLAGS);
         transmission.run(wire);
       }
     };
@@ -42,9 +42,14 @@ final class ConnectionLossTest {
 
   private static void assertLost(
       boolean structured, Map<String, String> options, Script transmission) throws Exception {
+    assertLost(structured ? HeaderForm.STRUCTURED : HeaderForm.SIMPLE, options, transmission);
+  }
+
+  private static void assertLost(
+      HeaderForm headers, Map<String, String> options, Script transmission) throws Exception {
     Map<String, String> patient = new HashMap<>(options);
     patient.put("loss-timeout", PATIENCE);
-    try (ScriptedServer server = ScriptedServer.onTcp(once(structured, transmission));
+    try (ScriptedServer server = ScriptedServer.onTcp(once(headers, transmission));
         Opened opened = Opened.at(server.uri("vol"), 1, patient)) {
       RecordedRequest read = RecordedRequest.read(4096, 4096);
       RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
@@ -96,6 +101,58 @@ final class ConnectionLossTest {
                   .chunk(1, 1, read.cookie(), Bytes.of().u64(4096).raw(new byte[4096]).array())
                   .array();
           wire.send(Arrays.copyOf(reply, bytes));
+        });
+  }
+
+  /// As above, with extended headers: in the header, behind it, in the data.
+  @ParameterizedTest
+  @ValueSource(ints = {1, 16, 20, 31, 32, 39, 40, 41, 4135})
+  void theServerStopsInTheMiddleOfAnExtendedReply(int bytes) throws Exception {
+    assertLost(
+        HeaderForm.EXTENDED,
+        Map.of(),
+        wire -> {
+          Request read = both(wire);
+          byte[] reply =
+              Bytes.of(HeaderForm.EXTENDED, 4096)
+                  .chunk(1, 1, read.cookie(), Bytes.of().u64(4096).raw(new byte[4096]).array())
+                  .array();
+          wire.send(Arrays.copyOf(reply, bytes));
+          if (bytes % 2 == 0) {
+            wire.reset();
+          }
+        });
+  }
+
+  @Test
+  void theServerResetsInTheMiddleOfAPayload() throws Exception {
+    AtomicInteger connections = new AtomicInteger();
+    Script script =
+        wire -> {
+          if (connections.incrementAndGet() == 1) {
+            wire.handshake(true, 8 << 20, FLAGS);
+            wire.receiveHeader();
+            wire.receive(1000);
+            wire.reset();
+          }
+        };
+    try (ScriptedServer server = ScriptedServer.onTcp(script);
+        Opened opened = Opened.at(server.uri("vol"), 1, Map.of("loss-timeout", PATIENCE))) {
+      RecordedRequest write = RecordedRequest.write(0, new byte[4 << 20], false);
+      opened.submit(write);
+      assertEquals(IoError.UNREACHABLE, write.await());
+    }
+  }
+
+  @Test
+  void theServerForgetsThatHeadersAreExtended() throws Exception {
+    assertLost(
+        HeaderForm.EXTENDED,
+        Map.of(),
+        wire -> {
+          Request read = both(wire);
+          wire.simpleReply(0, read.cookie(), new byte[4096]);
+          wire.awaitEnd();
         });
   }
 
@@ -155,7 +212,9 @@ final class ConnectionLossTest {
   /// As [#assertLost], but the READ had its answer before the violation.
   private static void assertLost(boolean structured, Script transmission, IoError readEnd)
       throws Exception {
-    try (ScriptedServer server = ScriptedServer.onTcp(once(structured, transmission));
+    try (ScriptedServer server =
+            ScriptedServer.onTcp(
+                once(structured ? HeaderForm.STRUCTURED : HeaderForm.SIMPLE, transmission));
         Opened opened = Opened.at(server.uri("vol"), 1, Map.of("loss-timeout", PATIENCE))) {
       RecordedRequest read = RecordedRequest.read(4096, 4096);
       RecordedRequest write = RecordedRequest.write(0, new byte[512], false);

@@ -17,20 +17,11 @@ abstract class DecoderFixture {
   final CookieTable table = new CookieTable();
 
   ReplyDecoder decoder(boolean structured) {
-    return new ReplyDecoder(table, new Ends(), new ServerErrors("test"), structured);
+    return decoder(structured ? HeaderForm.STRUCTURED : HeaderForm.SIMPLE);
   }
 
-  /// Ends requests as a connection does.
-  private final class Ends implements ReplyDecoder.CommandEnd {
-    @Override
-    public void succeeded(PendingCommand command) {
-      table.end(command).complete();
-    }
-
-    @Override
-    public void failed(PendingCommand command, int errno) {
-      table.end(command).fail(ServerErrors.ioError(errno), null);
-    }
+  ReplyDecoder decoder(HeaderForm headers) {
+    return new ReplyDecoder(table, new TableEnd(table), new ServerErrors("test"), headers);
   }
 
   PendingCommand start(RecordedRequest request, int type) {

@@ -28,7 +28,8 @@ final class HandshakeDeadlineTest {
     channel
         .pipeline()
         .addLast(
-            new HandshakeHandler("test", new OptionHaggling("vol", false), receiveBuffer, result)
+            new HandshakeHandler(
+                    "test", new OptionHaggling("vol", Purpose.USE), receiveBuffer, result)
                 .within(Duration.ofSeconds(9), Duration.ofSeconds(10)));
   }
 
@@ -71,7 +72,7 @@ final class HandshakeDeadlineTest {
   @Test
   void noAnswerToAnOption() {
     serverSends(greeting());
-    serverSends(reply(NbdProtocol.NBD_OPT_STRUCTURED_REPLY, NbdProtocol.NBD_REP_ACK));
+    serverSends(reply(NbdProtocol.NBD_OPT_EXTENDED_HEADERS, NbdProtocol.NBD_REP_ACK));
     TargetOpenException failure = failureAfterTheDeadline();
     assertEquals(Reason.TIMED_OUT, failure.reason());
     assertEquals("the server did not answer GO within 10s", failure.getMessage());
@@ -80,7 +81,7 @@ final class HandshakeDeadlineTest {
   @Test
   void noAnswerToAbortDoesNotHideTheReason() {
     serverSends(greeting());
-    serverSends(reply(NbdProtocol.NBD_OPT_STRUCTURED_REPLY, NbdProtocol.NBD_REP_ACK));
+    serverSends(reply(NbdProtocol.NBD_OPT_EXTENDED_HEADERS, NbdProtocol.NBD_REP_ACK));
     serverSends(reply(NbdProtocol.NBD_OPT_GO, NbdProtocol.NBD_REP_ERR_POLICY));
     TargetOpenException failure = failureAfterTheDeadline();
     assertEquals(Reason.REFUSED, failure.reason());

@@ -2,9 +2,9 @@ package io.ublkbridge.nbd;
 
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_ABORT;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_EXPORT_NAME;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_EXTENDED_HEADERS;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_GO;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_LIST;
-import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_STRUCTURED_REPLY;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ACK;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_INFO;
 import static io.ublkbridge.nbd.Refusals.assertBroken;
@@ -123,7 +123,7 @@ final class HandshakeTest {
             .u64(NbdProtocol.NBDMAGIC)
             .u64(NbdProtocol.IHAVEOPT)
             .u16(3)
-            .raw(reply(NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK))
+            .raw(reply(NBD_OPT_EXTENDED_HEADERS, NBD_REP_ACK))
             .raw(reply(NBD_OPT_GO, NBD_REP_INFO, Bytes.of().u16(0).u64(1 << 20).u16(1).array()))
             .raw(reply(NBD_OPT_GO, NBD_REP_ACK))
             .array();
@@ -176,8 +176,8 @@ final class HandshakeTest {
     TargetOpenException refusal =
         refusal(wire -> {
           wire.greet();
-          wire.expectOption(NBD_OPT_STRUCTURED_REPLY);
-          wire.refuse(NBD_OPT_STRUCTURED_REPLY, NbdProtocol.NBD_REP_ERR_TLS_REQD, "TLS first");
+          wire.expectOption(NBD_OPT_EXTENDED_HEADERS);
+          wire.refuse(NBD_OPT_EXTENDED_HEADERS, NbdProtocol.NBD_REP_ERR_TLS_REQD, "TLS first");
           wire.expectOption(NBD_OPT_ABORT);
         });
     assertRefusal(Reason.REFUSED, "demands TLS: TLS first", refusal);
@@ -221,9 +221,9 @@ final class HandshakeTest {
         refusal(
             wire -> {
               wire.untilGo(true);
-              wire.list("disk1");
               wire.expectOption(NBD_OPT_GO);
               wire.refuse(NBD_OPT_GO, NbdProtocol.NBD_REP_ERR_UNKNOWN, "");
+              wire.list("disk1");
               wire.expectOption(NBD_OPT_ABORT);
             },
             "",
@@ -268,15 +268,14 @@ final class HandshakeTest {
         wire -> {
           wire.greet(noZeroes ? 3 : 1);
           assertEquals(noZeroes ? 3 : 1, ByteBuffer.wrap(wire.receive(4)).getInt());
-          wire.expectOption(NBD_OPT_STRUCTURED_REPLY);
-          wire.refuse(NBD_OPT_STRUCTURED_REPLY, NbdProtocol.NBD_REP_ERR_UNSUP, "");
+          wire.agreeOn(HeaderForm.SIMPLE);
           wire.expectOption(NBD_OPT_GO);
           wire.refuse(NBD_OPT_GO, NbdProtocol.NBD_REP_ERR_UNSUP, "");
           asked.complete(
               new String(wire.expectOption(NBD_OPT_EXPORT_NAME).data(), StandardCharsets.UTF_8));
           wire.send(Bytes.of().u64(1 << 20).u16(FLAGS).raw(new byte[noZeroes ? 0 : 124]).array());
           ScriptedServer.Request read = wire.receiveRequest();
-          wire.simpleReply(0, read.cookie(), Bytes.pattern(read.offset(), read.length()));
+          wire.simpleReply(0, read.cookie(), Bytes.pattern(read.offset(), 512));
           wire.awaitEnd();
         };
     try (ScriptedServer server = ScriptedServer.onTcp(script);
@@ -286,6 +285,19 @@ final class HandshakeTest {
       opened.submit(read);
       assertNull(read.await());
     }
+  }
+
+  /// Its reply says nothing of extended headers, so the spec forbids it after them.
+  @Test
+  void exportNameIsNotUsedWithExtendedHeaders() throws Exception {
+    TargetOpenException refusal =
+        refusal(wire -> {
+          wire.untilGo(HeaderForm.EXTENDED);
+          wire.expectOption(NBD_OPT_GO);
+          wire.refuse(NBD_OPT_GO, NbdProtocol.NBD_REP_ERR_UNSUP, "no GO");
+          wire.expectOption(NBD_OPT_ABORT);
+        });
+    assertRefusal(Reason.FAILED, "(ERR_UNSUP): no GO", refusal);
   }
 
   @Test

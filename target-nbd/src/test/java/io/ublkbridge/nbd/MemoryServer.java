@@ -28,30 +28,26 @@ final class MemoryServer implements ScriptedServer.Script {
   final AtomicInteger connections = new AtomicInteger();
 
   private final int flags;
-  private final boolean structured;
+  private final HeaderForm headers;
 
   MemoryServer(int sizeBytes, int flags, boolean structured) {
+    this(sizeBytes, flags, structured ? HeaderForm.STRUCTURED : HeaderForm.SIMPLE);
+  }
+
+  MemoryServer(int sizeBytes, int flags, HeaderForm headers) {
     this.disk = Bytes.pattern(0, sizeBytes);
     this.flags = flags;
-    this.structured = structured;
+    this.headers = headers;
   }
 
   @Override
   public void run(Wire wire) throws IOException {
     connections.incrementAndGet();
     wire.greet();
-    boolean agreed = false;
+    wire.agreeOn(headers);
     while (true) {
       Option option = wire.receiveOption();
       switch (option.number()) {
-        case NbdProtocol.NBD_OPT_STRUCTURED_REPLY -> {
-          agreed = structured;
-          if (structured) {
-            wire.ack(option.number());
-          } else {
-            wire.refuse(option.number(), NbdProtocol.NBD_REP_ERR_UNSUP, "");
-          }
-        }
         case NbdProtocol.NBD_OPT_LIST -> {
           wire.replyToOption(
               option.number(),
@@ -61,7 +57,7 @@ final class MemoryServer implements ScriptedServer.Script {
         }
         case NbdProtocol.NBD_OPT_GO -> {
           go(wire);
-          transmit(wire, agreed);
+          transmit(wire);
           return;
         }
         default -> wire.refuse(option.number(), NbdProtocol.NBD_REP_ERR_UNSUP, "what?");
@@ -82,32 +78,28 @@ final class MemoryServer implements ScriptedServer.Script {
     wire.ack(NbdProtocol.NBD_OPT_GO);
   }
 
-  private void transmit(Wire wire, boolean agreed) throws IOException {
+  private void transmit(Wire wire) throws IOException {
     while (true) {
       Request request = wire.receiveRequest();
       requests.add(request);
       int at = (int) request.offset();
+      int end = (int) (at + request.length());
       switch (request.type()) {
         case NbdProtocol.NBD_CMD_READ -> {
-          byte[] data = Arrays.copyOfRange(disk, at, at + request.length());
-          if (agreed) {
-            wire.dataReply(request, data);
-          } else {
-            wire.simpleReply(0, request.cookie(), data);
-          }
+          wire.dataReply(request, Arrays.copyOfRange(disk, at, end));
         }
         case NbdProtocol.NBD_CMD_DISC -> {
           return;
         }
         case NbdProtocol.NBD_CMD_WRITE -> {
           ByteBuffer.wrap(disk).put(at, request.payload());
-          wire.simpleReply(0, request.cookie());
+          wire.doneReply(request);
         }
         case NbdProtocol.NBD_CMD_TRIM, NbdProtocol.NBD_CMD_WRITE_ZEROES -> {
-          Arrays.fill(disk, at, at + request.length(), (byte) 0);
-          wire.simpleReply(0, request.cookie());
+          Arrays.fill(disk, at, end, (byte) 0);
+          wire.doneReply(request);
         }
-        default -> wire.simpleReply(0, request.cookie());
+        default -> wire.doneReply(request);
       }
     }
   }

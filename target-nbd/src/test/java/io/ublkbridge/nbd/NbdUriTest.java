@@ -37,6 +37,10 @@ final class NbdUriTest {
         "nbd+unix://?socket=/run/s      | /run/s            | ''",
         "nbd+unix:////vol?socket=s      | s                 | /vol",
         "nbd+unix:///?socket=%00name    | @name             | ''",
+        "nbd+vsock:///                  | vsock:2:10809     | ''",
+        "nbd+vsock://1/vol              | vsock:1:10809     | vol",
+        "nbd+vsock://4294967294:4294967294/ | vsock:4294967294:4294967294 | ''",
+        "nbd+vsock://:0/                | vsock:2:0         | ''",
       })
   void isUnderstood(String uri, String endpoint, String exportName) throws Exception {
     NbdUri parsed = parse(uri);
@@ -71,6 +75,11 @@ final class NbdUriTest {
         "nbd+unix:///?socket=/s&tls-psk-file=/f | 'tls-psk-file' is about TLS",
         "nbd://host/?bogus=1                | unknown URI parameter 'bogus'",
         "nbd+unix:///?sokcet=/run/s         | unknown URI parameter 'sokcet'",
+        "nbd+vsock://4294967295/            | no number of a vsock",
+        "nbd+vsock://2:99999999999/         | no number of a vsock",
+        "nbd+vsock://host/                  | no number of a vsock",
+        "nbd+vsock://-1/                    | no number of a vsock",
+        "nbd+vsock://1/?socket=/run/s       | belongs to nbd+unix",
         "nbd+unix:///vol                    | names no socket",
         "nbd+unix:///vol?socket=            | names no socket",
         "nbd+unix:///vol?socket=a%00b       | NUL",

@@ -53,7 +53,7 @@ final class ReconnectTest {
     Request request = wire.receiveRequest();
     seen.add(request);
     if (request.type() == NbdProtocol.NBD_CMD_READ) {
-      wire.dataReply(request, new byte[request.length()]);
+      wire.dataReply(request, new byte[(int) request.length()]);
     } else {
       wire.simpleReply(0, request.cookie());
     }

@@ -21,11 +21,22 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /// Every reply that ends the connection, whole and byte by byte; nothing may complete by it.
 final class ReplyViolationTest extends DecoderFixture {
+  /// Checks a violation of the rules for chunks, with structured and with extended headers; or,
+  /// without `structured`, one of the rules for simple replies.
   private void assertViolation(boolean structured, @Nullable String what, Consumer<Bytes> reply) {
+    if (structured) {
+      assertViolation(HeaderForm.STRUCTURED, what, reply);
+      assertViolation(HeaderForm.EXTENDED, what, reply);
+    } else {
+      assertViolation(HeaderForm.SIMPLE, what, reply);
+    }
+  }
+
+  private void assertViolation(HeaderForm headers, @Nullable String what, Consumer<Bytes> reply) {
     for (int piece : new int[] {1, 100_000}) {
       RecordedRequest read = RecordedRequest.read(OFFSET, LENGTH);
       PendingCommand command = startRead(read);
-      Bytes bytes = Bytes.of();
+      Bytes bytes = Bytes.of(headers, OFFSET);
       reply.accept(bytes);
       byte[] stream = bytes.array();
       // The scripts write 0 for the cookie that they cannot know.
@@ -35,7 +46,7 @@ final class ReplyViolationTest extends DecoderFixture {
         }
       }
       ProtocolViolation violation =
-          assertThrows(ProtocolViolation.class, () -> feed(decoder(structured), stream, piece));
+          assertThrows(ProtocolViolation.class, () -> feed(decoder(headers), stream, piece));
       assertTrue(
           String.valueOf(violation.getMessage()).contains(String.valueOf(what)),
           violation.getMessage());
@@ -60,12 +71,13 @@ final class ReplyViolationTest extends DecoderFixture {
 
   @Test
   void wrongMagic() {
-    assertViolation(true, "magic", b -> b.u32(0x12345678).u32(0).u64(COOKIE));
+    assertViolation(true, "magic", b -> b.u32(0x12345678).u32(0).u64(COOKIE).u64(0).u64(0));
   }
 
   @Test
   void unknownCookie() {
-    assertViolation(true, "not under way", b -> b.simpleReply(0, 77));
+    assertViolation(false, "not under way", b -> b.simpleReply(0, 77));
+    assertViolation(true, "not under way", b -> b.chunkHeader(1, NBD_REPLY_TYPE_NONE, 77, 0));
   }
 
   @Test
@@ -92,13 +104,52 @@ final class ReplyViolationTest extends DecoderFixture {
 
   @Test
   void aSimpleReplyToAReadInStructuredMode() {
-    assertViolation(true, "simple reply", b -> b.simpleReply(0, COOKIE).raw(new byte[LENGTH]));
-    assertViolation(true, "simple reply", b -> b.simpleReply(5, COOKIE));
+    assertViolation(
+        HeaderForm.STRUCTURED, "simple reply", b -> b.simpleReply(0, COOKIE).raw(new byte[LENGTH]));
+    assertViolation(HeaderForm.STRUCTURED, "simple reply", b -> b.simpleReply(5, COOKIE));
+  }
+
+  @Test
+  void anyReplyInAnotherFormThanTheExtendedOne() {
+    assertViolation(
+        HeaderForm.EXTENDED, "magic", b -> b.simpleReply(5, COOKIE).raw(new byte[LENGTH]));
+    byte[] structured =
+        Bytes.of().chunk(1, NBD_REPLY_TYPE_OFFSET_DATA, COOKIE, data(OFFSET, LENGTH)).array();
+    assertViolation(HeaderForm.EXTENDED, "magic", b -> b.raw(structured));
+  }
+
+  @Test
+  void anExtendedReplyThatWasNotAgreedOn() {
+    for (HeaderForm headers : new HeaderForm[] {HeaderForm.SIMPLE, HeaderForm.STRUCTURED}) {
+      assertViolation(
+          headers, "magic", b -> b.extendedHeader(1, NBD_REPLY_TYPE_NONE, COOKIE, OFFSET, 0));
+    }
+  }
+
+  /// Not the offset that the data is for, which stands in the payload.
+  @ParameterizedTest
+  @ValueSource(longs = {0, OFFSET - 1, OFFSET + 512, -1})
+  void anExtendedReplyWithTheOffsetOfAnotherRequest(long offset) {
+    assertViolation(
+        HeaderForm.EXTENDED,
+        "offset is not that of its request",
+        b -> b.extendedHeader(0, NBD_REPLY_TYPE_OFFSET_DATA, COOKIE, offset, 520));
+  }
+
+  @ParameterizedTest
+  @ValueSource(longs = {1L << 31, 1L << 32, (1L << 32) + 520, Long.MAX_VALUE, Long.MIN_VALUE, -1})
+  void extendedChunksOfImpossibleLength(long length) {
+    for (int type : new int[] {NBD_REPLY_TYPE_OFFSET_DATA, NBD_REPLY_TYPE_ERROR}) {
+      assertViolation(
+          HeaderForm.EXTENDED,
+          "length cannot be " + Long.toUnsignedString(length),
+          b -> b.extendedHeader(1, type, COOKIE, OFFSET, length));
+    }
   }
 
   @Test
   void unknownChunkType() {
-    assertViolation(true, "unknown type 5", b -> b.chunk(1, 5, COOKIE, new byte[12]));
+    assertViolation(true, "unknown type 3", b -> b.chunk(1, 3, COOKIE, new byte[12]));
     assertViolation(true, "unknown type 99", b -> b.chunk(1, 99, COOKIE, new byte[0]));
   }
 

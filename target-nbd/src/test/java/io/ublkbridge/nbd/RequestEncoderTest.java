@@ -24,11 +24,14 @@ import org.junit.jupiter.api.Test;
 final class RequestEncoderTest {
   private final EmbeddedChannel channel = new EmbeddedChannel();
   private final SendBuffers buffers = new SendBuffers(UnpooledByteBufAllocator.DEFAULT);
-  private final RequestEncoder encoder = new RequestEncoder(channel, buffers);
+  private final RequestEncoder encoder =
+      new RequestEncoder(channel, buffers, HeaderForm.STRUCTURED);
+  private final RequestEncoder extended = new RequestEncoder(channel, buffers, HeaderForm.EXTENDED);
 
   @AfterEach
   void close() {
     encoder.close();
+    extended.close();
     buffers.close();
     channel.finishAndReleaseAll();
   }
@@ -83,6 +86,54 @@ final class RequestEncoderTest {
                 + "00000003"
                 + "010203"),
         sent());
+  }
+
+  @Test
+  void anExtendedRequestHas64BitsForItsLength() {
+    extended.add(
+        NbdProtocol.NBD_CMD_FLAG_FUA,
+        NbdProtocol.NBD_CMD_TRIM,
+        0x1122334455667788L,
+        0x0102030405060708L,
+        0x1_0000_0200L);
+    extended.flush();
+    assertEquals(
+        new Sent(
+            1,
+            "21e41c71"
+                + "0001"
+                + "0004"
+                + "1122334455667788"
+                + "0102030405060708"
+                + "0000000100000200"),
+        sent());
+  }
+
+  @Test
+  void anExtendedWriteSaysThatPayloadFollows() {
+    extended.addWrite(
+        NbdProtocol.NBD_CMD_FLAG_FUA,
+        5,
+        RecordedRequest.write(512, new byte[] {1, 2, 3}, true),
+        null);
+    extended.flush();
+    assertEquals(
+        new Sent(
+            1,
+            "21e41c71"
+                + "0021"
+                + "0001"
+                + "0000000000000005"
+                + "0000000000000200"
+                + "0000000000000003"
+                + "010203"),
+        sent());
+    byte[] payload = Bytes.pattern(3, SendBuffers.BUFFER_BYTES);
+    extended.addWrite(0, 2, RecordedRequest.write(0, payload, false), null);
+    extended.flush();
+    String sent = sent().hex();
+    assertEquals("21e41c71" + "0020" + "0001", sent.substring(0, 16));
+    assertEquals(2 * (NbdProtocol.EXTENDED_REQUEST_BYTES + payload.length), sent.length());
   }
 
   @Test

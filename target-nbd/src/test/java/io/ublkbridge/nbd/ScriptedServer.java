@@ -31,7 +31,7 @@ final class ScriptedServer implements AutoCloseable {
 
   /// One request of the transmission phase.
   @SuppressWarnings("ArrayRecordComponent")
-  record Request(int flags, int type, long cookie, long offset, int length, byte[] payload) {}
+  record Request(int flags, int type, long cookie, long offset, long length, byte[] payload) {}
 
   /// One option of the handshake.
   @SuppressWarnings("ArrayRecordComponent")
@@ -110,6 +110,7 @@ final class ScriptedServer implements AutoCloseable {
   static final class Wire {
     private final SocketChannel channel;
     private @Nullable ByteArrayOutputStream gathered;
+    private HeaderForm headers = HeaderForm.SIMPLE;
 
     Wire(SocketChannel channel) {
       this.channel = channel;
@@ -224,44 +225,92 @@ final class ScriptedServer implements AutoCloseable {
       ack(NbdProtocol.NBD_OPT_LIST);
     }
 
+    /// Agrees on the form of headers: refuses what is more capable, until asked for this one.
+    void agreeOn(HeaderForm form) throws IOException {
+      headers = form;
+      if (answer(NbdProtocol.NBD_OPT_EXTENDED_HEADERS, form.extendedHeaders())) {
+        return;
+      }
+      answer(NbdProtocol.NBD_OPT_STRUCTURED_REPLY, form.structuredReplies());
+    }
+
+    private boolean answer(int option, boolean granted) throws IOException {
+      expectOption(option);
+      if (granted) {
+        ack(option);
+      } else {
+        refuse(option, NbdProtocol.NBD_REP_ERR_UNSUP, "");
+      }
+      return granted;
+    }
+
     /// Greets and agrees or not on structured replies; a GO for a named export comes next.
     void untilGo(boolean structured) throws IOException {
+      untilGo(structured ? HeaderForm.STRUCTURED : HeaderForm.SIMPLE);
+    }
+
+    void untilGo(HeaderForm form) throws IOException {
       greet();
-      expectOption(NbdProtocol.NBD_OPT_STRUCTURED_REPLY);
-      if (structured) {
-        ack(NbdProtocol.NBD_OPT_STRUCTURED_REPLY);
-      } else {
-        refuse(NbdProtocol.NBD_OPT_STRUCTURED_REPLY, NbdProtocol.NBD_REP_ERR_UNSUP, "");
-      }
+      agreeOn(form);
     }
 
     void infoExport(long sizeBytes, int flags) throws IOException {
+      infoExport(NbdProtocol.NBD_OPT_GO, sizeBytes, flags);
+    }
+
+    void infoExport(int option, long sizeBytes, int flags) throws IOException {
       replyToOption(
-          NbdProtocol.NBD_OPT_GO,
+          option,
           NbdProtocol.NBD_REP_INFO,
           Bytes.of().u16(NbdProtocol.NBD_INFO_EXPORT).u64(sizeBytes).u16(flags).array());
     }
 
     /// The whole handshake of a named export, until transmission.
     void handshake(boolean structured, long sizeBytes, int flags) throws IOException {
-      untilGo(structured);
+      handshake(structured ? HeaderForm.STRUCTURED : HeaderForm.SIMPLE, sizeBytes, flags);
+    }
+
+    void handshake(HeaderForm form, long sizeBytes, int flags) throws IOException {
+      untilGo(form);
       expectOption(NbdProtocol.NBD_OPT_GO);
       infoExport(sizeBytes, flags);
       ack(NbdProtocol.NBD_OPT_GO);
     }
 
+    /// Takes a request, with its payload if it has one.
     Request receiveRequest() throws IOException {
-      ByteBuffer header = ByteBuffer.wrap(receive(NbdProtocol.REQUEST_BYTES));
-      if (header.getInt() != NbdProtocol.NBD_REQUEST_MAGIC) {
+      Request header = receiveHeader();
+      return header.type() == NbdProtocol.NBD_CMD_WRITE
+          ? new Request(
+              header.flags(),
+              header.type(),
+              header.cookie(),
+              header.offset(),
+              header.length(),
+              receive((int) header.length()))
+          : header;
+    }
+
+    /// Takes a request, but not its payload.
+    Request receiveHeader() throws IOException {
+      boolean extended = headers.extendedHeaders();
+      ByteBuffer header =
+          ByteBuffer.wrap(
+              receive(extended ? NbdProtocol.EXTENDED_REQUEST_BYTES : NbdProtocol.REQUEST_BYTES));
+      if (header.getInt()
+          != (extended ? NbdProtocol.NBD_EXTENDED_REQUEST_MAGIC : NbdProtocol.NBD_REQUEST_MAGIC)) {
         throw new AssertionError("the client sent a request without its magic number");
       }
       int flags = header.getShort();
       int type = header.getShort();
       long cookie = header.getLong();
       long offset = header.getLong();
-      int length = header.getInt();
-      byte[] payload = type == NbdProtocol.NBD_CMD_WRITE ? receive(length) : new byte[0];
-      return new Request(flags, type, cookie, offset, length, payload);
+      long length = extended ? header.getLong() : Integer.toUnsignedLong(header.getInt());
+      boolean write = type == NbdProtocol.NBD_CMD_WRITE;
+      if (extended && write != ((flags & NbdProtocol.NBD_CMD_FLAG_PAYLOAD_LEN) != 0)) {
+        throw new AssertionError("PAYLOAD_LEN belongs to every WRITE, and to nothing else");
+      }
+      return new Request(flags, type, cookie, offset, length, new byte[0]);
     }
 
     void simpleReply(int errno, long cookie, byte... data) throws IOException {
@@ -272,13 +321,35 @@ final class ScriptedServer implements AutoCloseable {
       send(Bytes.of().chunk(flags, type, cookie, payload).array());
     }
 
-    /// A whole READ reply in one chunk.
+    /// A chunk in the form that was agreed on.
+    void chunk(int flags, int type, Request request, byte[] payload) throws IOException {
+      send(
+          Bytes.of(headers, request.offset())
+              .chunk(flags, type, request.cookie(), payload)
+              .array());
+    }
+
+    /// The whole reply to a READ, as was agreed on.
     void dataReply(Request read, byte[] data) throws IOException {
-      chunk(
-          NbdProtocol.NBD_REPLY_FLAG_DONE,
-          NbdProtocol.NBD_REPLY_TYPE_OFFSET_DATA,
-          read.cookie(),
-          Bytes.of().u64(read.offset()).raw(data).array());
+      if (headers.structuredReplies()) {
+        chunk(
+            NbdProtocol.NBD_REPLY_FLAG_DONE,
+            NbdProtocol.NBD_REPLY_TYPE_OFFSET_DATA,
+            read,
+            Bytes.of().u64(read.offset()).raw(data).array());
+      } else {
+        simpleReply(0, read.cookie(), data);
+      }
+    }
+
+    /// Success of a request that is answered without data.
+    void doneReply(Request request) throws IOException {
+      if (headers.extendedHeaders()) {
+        chunk(
+            NbdProtocol.NBD_REPLY_FLAG_DONE, NbdProtocol.NBD_REPLY_TYPE_NONE, request, new byte[0]);
+      } else {
+        simpleReply(0, request.cookie());
+      }
     }
   }
 }

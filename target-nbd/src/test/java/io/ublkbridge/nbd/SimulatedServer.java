@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.random.RandomGenerator;
 
 /// A server whose disk remembers one number per block, with a volatile cache in front of it. It
@@ -44,8 +45,11 @@ final class SimulatedServer {
   static Negotiated negotiated() {
     ExportInfo info =
         new ExportInfo(
-            (long) BLOCKS * BLOCK, FLAGS, new ExportInfo.BlockSizes(1, 4096, 32 << 20), true);
-    return new Negotiated(info, "disk", "", List.of());
+            (long) BLOCKS * BLOCK,
+            FLAGS,
+            new ExportInfo.BlockSizes(1, 4096, 32 << 20),
+            HeaderForm.STRUCTURED);
+    return new Negotiated(info, "disk", "", List.of(), OptionalInt.empty());
   }
 
   /// What a read would find.
