@@ -31,7 +31,7 @@ import org.jspecify.annotations.Nullable;
 /// Makes connections to one export: resolves, connects, shakes hands.
 ///
 /// Blocks, so it is for control threads only; what it makes belongs to the event loop that it was
-/// made on. TLS and other kinds of socket find their place here.
+/// made on. Keys and certificates are read for each connection anew, and so are addresses.
 ///
 /// @param timeout for one connection, from resolving to the end of the handshake
 @SuppressWarnings("FutureReturnValueIgnored") // What is ignored is the closing of what failed.
@@ -41,10 +41,19 @@ record NbdDialer(NbdUri uri, Duration timeout) {
   /// Longer than every deadline that a connection attempt has of its own.
   private static final Duration GRACE = Duration.ofSeconds(5);
 
+  /// What a connection is for.
+  private record Wish(boolean list, @Nullable TlsClient tls) {}
+
   /// Makes a connection that is ready for requests.
   ///
   /// @param list whether to ask for the server's exports on the way, if the default one is wanted
   NbdConnection dial(IoEventLoop loop, boolean list) throws TargetOpenException {
+    try (TlsClient tls = TlsClient.load(uri)) {
+      return dial(loop, new Wish(list, tls));
+    }
+  }
+
+  private NbdConnection dial(IoEventLoop loop, Wish wish) throws TargetOpenException {
     long startNanos = loop.ticker().nanoTime();
     List<SocketAddress> addresses = addresses();
     TargetOpenException failure = null;
@@ -55,7 +64,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
         break;
       }
       Promise<NbdConnection> handshake = loop.newPromise();
-      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, list, share);
+      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, wish, share);
       Throwable cause = await(connecting, share);
       if (cause == null) {
         return handShaken(handshake, connecting);
@@ -70,11 +79,11 @@ record NbdDialer(NbdUri uri, Duration timeout) {
       IoEventLoop loop,
       SocketAddress address,
       Promise<NbdConnection> handshake,
-      boolean list,
+      Wish wish,
       Duration limit) {
     boolean unix = address instanceof DomainSocketAddress;
     ReceiveBuffer receiveBuffer = new ReceiveBuffer();
-    OptionHaggling haggling = new OptionHaggling(uri.exportName(), list);
+    OptionHaggling haggling = new OptionHaggling(uri.exportName(), wish.list());
     Bootstrap bootstrap =
         new Bootstrap()
             .group(loop)
@@ -83,6 +92,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
             .option(ChannelOption.RECVBUF_ALLOCATOR, receiveBuffer)
             .handler(
                 new HandshakeHandler(uri.endpoint().toString(), haggling, receiveBuffer, handshake)
+                    .securedBy(wish.tls())
                     .within(limit, timeout));
     if (!unix) {
       bootstrap.option(ChannelOption.TCP_NODELAY, true).option(ChannelOption.SO_KEEPALIVE, true);

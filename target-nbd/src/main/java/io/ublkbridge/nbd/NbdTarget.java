@@ -36,6 +36,7 @@ final class NbdTarget implements BlockTarget {
   private final Negotiated negotiated;
   private final Geometry geometry;
   private final Capabilities capabilities;
+  private final @Nullable TlsFacts tls;
 
   /// The first connection while no queue has taken it. Guarded by this.
   private @Nullable NbdConnection first;
@@ -46,6 +47,7 @@ final class NbdTarget implements BlockTarget {
     this.options = options;
     this.first = first;
     this.negotiated = first.negotiated();
+    this.tls = first.tls();
     ExportInfo info = negotiated.info();
     this.geometry = info.geometry();
     this.capabilities =
@@ -65,6 +67,12 @@ final class NbdTarget implements BlockTarget {
       LOG.warn(
           "NBD export at {}: the server offers no FLUSH, so a write counts as durable as soon as it"
               + " is answered (nbd-server: set flush=true)",
+          dialer.uri().endpoint());
+    }
+    if (tls != null && !tls.peerVerified()) {
+      LOG.warn(
+          "NBD export at {}: who the server is was not verified, as tls-verify-peer=0 demands:"
+              + " anybody in the middle can read and change what is on the disk",
           dialer.uri().endpoint());
     }
     if (!info.multiConn() && options.connections().orElse(1) > 1) {
@@ -100,7 +108,10 @@ final class NbdTarget implements BlockTarget {
     details.put("minimumBlockBytes", info.blockSizes().minimum());
     details.put("preferredBlockBytes", info.blockSizes().preferred());
     details.put("maximumPayloadBytes", info.blockSizes().maximum());
-    details.put("tls", false);
+    details.put("tls", tls != null);
+    if (tls != null) {
+      details.putAll(tls.details());
+    }
     if (!negotiated.exports().isEmpty()) {
       details.put("exports", negotiated.exports().stream().map(NbdTarget::detail).toList());
     }
