@@ -265,6 +265,10 @@ final class ScriptedServer implements AutoCloseable {
     /// Greets and agrees or not on structured replies; a GO for a named export comes next.
     void untilGo(boolean structured) throws IOException {
       greet();
+      structuredReplies(structured);
+    }
+
+    private void structuredReplies(boolean structured) throws IOException {
       expectOption(NbdProtocol.NBD_OPT_STRUCTURED_REPLY);
       if (structured) {
         ack(NbdProtocol.NBD_OPT_STRUCTURED_REPLY);
@@ -282,7 +286,13 @@ final class ScriptedServer implements AutoCloseable {
 
     /// The whole handshake of a named export, until transmission.
     void handshake(boolean structured, long sizeBytes, int flags) throws IOException {
-      untilGo(structured);
+      greet();
+      haggle(structured, sizeBytes, flags);
+    }
+
+    /// What comes after the greeting, or after STARTTLS.
+    void haggle(boolean structured, long sizeBytes, int flags) throws IOException {
+      structuredReplies(structured);
       expectOption(NbdProtocol.NBD_OPT_GO);
       infoExport(sizeBytes, flags);
       ack(NbdProtocol.NBD_OPT_GO);
