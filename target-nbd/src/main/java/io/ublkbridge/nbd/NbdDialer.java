@@ -41,8 +41,8 @@ record NbdDialer(NbdUri uri, Duration timeout) {
   /// Longer than every deadline that a connection attempt has of its own.
   private static final Duration GRACE = Duration.ofSeconds(5);
 
-  /// What a connection is for.
-  private record Wish(boolean list, @Nullable TlsClient tls) {}
+  /// What a connection is to do on its way.
+  record Wish(boolean list, @Nullable TlsClient tls) {}
 
   /// Makes a connection that is ready for requests.
   ///
@@ -53,7 +53,8 @@ record NbdDialer(NbdUri uri, Duration timeout) {
     }
   }
 
-  private NbdConnection dial(IoEventLoop loop, Wish wish) throws TargetOpenException {
+  /// Makes a connection, by the TLS that it is given.
+  NbdConnection dial(IoEventLoop loop, Wish wish) throws TargetOpenException {
     long startNanos = loop.ticker().nanoTime();
     List<SocketAddress> addresses = addresses();
     TargetOpenException failure = null;
@@ -125,6 +126,8 @@ record NbdDialer(NbdUri uri, Duration timeout) {
       return handshake.get(timeout.plus(GRACE).toMillis(), TimeUnit.MILLISECONDS);
     } catch (ExecutionException e) {
       if (e.getCause() instanceof TargetOpenException failure) {
+        // It may still be telling the server why; then its loop must not end.
+        connecting.channel().closeFuture().awaitUninterruptibly(GRACE.toMillis());
         throw failure;
       }
       throw interrupted(e);

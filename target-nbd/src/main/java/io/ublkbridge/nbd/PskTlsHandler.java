@@ -20,18 +20,24 @@ import org.jspecify.annotations.Nullable;
 @SuppressWarnings("FutureReturnValueIgnored") // A failed write or close ends in exceptionCaught.
 final class PskTlsHandler extends ChannelDuplexHandler {
   private static final int HEADER_BYTES = 5;
-  private static final int LENGTH_AT = 3;
   private static final int PLAINTEXT_BYTES = 16 << 10;
+
+  /// A header, and the longest that it may announce in any version (RFC 5246, section 6.2.3).
+  private static final int RECORD_BYTES_MAX = HEADER_BYTES + PLAINTEXT_BYTES + 2048;
+
   private static final long CLOSE_TIMEOUT_SECONDS = 3;
 
   private final PskTlsPeer peer;
   private final TlsClientProtocol protocol = new TlsClientProtocol();
 
-  /// One record as it is received; as long as a header can tell, so that whether it is too long is
-  /// for the engine to say.
-  private final byte[] record = new byte[HEADER_BYTES + 0xffff];
+  /// One record as it is received.
+  private final byte[] record = new byte[RECORD_BYTES_MAX];
 
   private int recordBytes;
+
+  /// How long the record is, as far as is known.
+  private int recordNeeds = HEADER_BYTES;
+
   private final byte[] plaintext = new byte[PLAINTEXT_BYTES];
 
   private boolean announced;
@@ -56,6 +62,7 @@ final class PskTlsHandler extends ChannelDuplexHandler {
         if (gather(received)) {
           protocol.offerInput(record, 0, recordBytes);
           recordBytes = 0;
+          recordNeeds = HEADER_BYTES;
           announce(context);
           deliver(context);
         }
@@ -78,23 +85,20 @@ final class PskTlsHandler extends ChannelDuplexHandler {
   /// Adds to the record.
   ///
   /// @return whether it is complete
-  private boolean gather(ByteBuf received) {
-    take(received, HEADER_BYTES);
-    if (recordBytes < HEADER_BYTES) {
-      return false;
+  private boolean gather(ByteBuf received) throws IOException {
+    take(received);
+    if (recordNeeds == HEADER_BYTES && recordBytes == HEADER_BYTES) {
+      // Refuses what is no record of TLS, or too long, before more of it is waited for.
+      recordNeeds = protocol.previewInputRecord(record).getRecordSize();
+      take(received);
     }
-    int length =
-        Byte.toUnsignedInt(record[LENGTH_AT]) << 8 | Byte.toUnsignedInt(record[LENGTH_AT + 1]);
-    take(received, HEADER_BYTES + length);
-    return recordBytes == HEADER_BYTES + length;
+    return recordNeeds > HEADER_BYTES && recordBytes == recordNeeds;
   }
 
-  private void take(ByteBuf received, int until) {
-    int bytes = Math.min(until - recordBytes, received.readableBytes());
-    if (bytes > 0) {
-      received.readBytes(record, recordBytes, bytes);
-      recordBytes += bytes;
-    }
+  private void take(ByteBuf received) {
+    int bytes = Math.min(recordNeeds - recordBytes, received.readableBytes());
+    received.readBytes(record, recordBytes, bytes);
+    recordBytes += bytes;
   }
 
   private void announce(ChannelHandlerContext context) {

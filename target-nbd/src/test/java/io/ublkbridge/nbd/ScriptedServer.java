@@ -152,6 +152,23 @@ final class ScriptedServer implements AutoCloseable {
       secure = tls.accept(channel.socket());
     }
 
+    /// Sends bytes past the TLS session.
+    void sendPlain(byte... bytes) throws IOException {
+      channel.write(ByteBuffer.wrap(bytes));
+    }
+
+    /// Waits until the client is gone.
+    ///
+    /// @return whether it went with a reset
+    boolean awaitReset() {
+      try {
+        awaitEnd();
+        return false;
+      } catch (IOException reset) {
+        return true;
+      }
+    }
+
     /// Says goodbye inside TLS and leaves the socket open.
     void sayGoodbye() throws IOException {
       Objects.requireNonNull(secure).goodbye().say();
