@@ -1,6 +1,7 @@
 package io.ublkbridge.cli;
 
 import io.ublkbridge.target.Durations;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -26,6 +27,26 @@ final class TargetOptions {
       description = "nbd: how long a request may go unanswered. Default: 60s.")
   private @Nullable String ioTimeout;
 
+  @Option(
+      names = "--tls-certificates",
+      paramLabel = "DIR",
+      description =
+          "nbds: directory of ca-cert.pem, and perhaps client-cert.pem, client-key.pem, ca-crl.pem."
+              + " Default: this host's CAs.")
+  private @Nullable Path tlsCertificates;
+
+  @Option(
+      names = "--tls-psk-file",
+      paramLabel = "FILE",
+      description = "nbds: file of pre-shared keys (USER:KEY), mode 600; the user is in the URI.")
+  private @Nullable Path tlsPskFile;
+
+  @Option(
+      names = "--tls-hostname",
+      paramLabel = "NAME",
+      description = "nbds: whom the server's certificate must be for. Default: the URI's host.")
+  private @Nullable String tlsHostname;
+
   /// The options that were given, by long name without dashes.
   Map<String, String> byName() {
     Map<String, String> options = new LinkedHashMap<>();
@@ -43,6 +64,16 @@ final class TargetOptions {
         throw new ParameterException(spec.commandLine(), "--io-timeout: " + e.getMessage(), e);
       }
       options.put("io-timeout", ioTimeout);
+    }
+    // The server process has another current directory.
+    if (tlsCertificates != null) {
+      options.put("tls-certificates", tlsCertificates.toAbsolutePath().toString());
+    }
+    if (tlsPskFile != null) {
+      options.put("tls-psk-file", tlsPskFile.toAbsolutePath().toString());
+    }
+    if (tlsHostname != null) {
+      options.put("tls-hostname", tlsHostname);
     }
     return options;
   }

@@ -3,7 +3,10 @@ package io.ublkbridge.nbd;
 import io.ublkbridge.target.TargetOpenException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
 import java.security.PrivateKey;
+import java.security.PublicKey;
+import java.security.Signature;
 import java.security.cert.X509CRL;
 import java.security.cert.X509Certificate;
 import java.util.List;
@@ -52,7 +55,38 @@ record CertificateDirectory(Path path) {
     }
     Path file = path.resolve(KEY);
     PrivateKey secret = PemFile.parse(file, SecretFile.readPrivate(file)).privateKey();
-    return Optional.of(new Client(read(CERTIFICATE).certificates(), secret));
+    List<X509Certificate> chain = read(CERTIFICATE).certificates();
+    if (!isPair(secret, chain.getFirst().getPublicKey())) {
+      throw SecretFile.failed(
+          CERTIFICATE + " and " + KEY + " in " + path + " are not a pair",
+          "put the key there that the certificate was made for",
+          null);
+    }
+    return Optional.of(new Client(chain, secret));
+  }
+
+  /// Whether one verifies what the other has signed. Better found out here than by a server that
+  /// closes the connection.
+  private static boolean isPair(PrivateKey secret, PublicKey known) {
+    String algorithm =
+        switch (secret.getAlgorithm()) {
+          case "RSA" -> "SHA256withRSA";
+          case "EC" -> "SHA256withECDSA";
+          case "EdDSA" -> "EdDSA";
+          default -> "";
+        };
+    if (algorithm.isEmpty()) {
+      return true;
+    }
+    try {
+      Signature signature = Signature.getInstance(algorithm);
+      signature.initSign(secret);
+      byte[] signed = signature.sign();
+      signature.initVerify(known);
+      return signature.verify(signed);
+    } catch (GeneralSecurityException notOfOneKind) {
+      return false;
+    }
   }
 
   private PemFile read(String name) throws TargetOpenException {

@@ -63,7 +63,9 @@ record TlsSettings(
     }
     String verify = parameters.getOrDefault(VERIFY_PEER, "1");
     if (!verify.equals("0") && !verify.equals("1")) {
-      throw invalid("'tls-verify-peer' is 0 or 1, not '" + ServerText.clean(verify) + "'", null);
+      throw invalid(
+          "'tls-verify-peer' is 0 or 1, not '" + ServerText.clean(verify) + "'",
+          "remove it to verify who the server is");
     }
     return new TlsSettings(
         type,
@@ -83,7 +85,9 @@ record TlsSettings(
               "'tls-type=anon' is not supported: it keeps nobody from sitting in the middle",
               "use certificates (x509) or a pre-shared key (psk)");
       default ->
-          throw invalid("'tls-type' is x509 or psk, not '" + ServerText.clean(type) + "'", null);
+          throw invalid(
+              "'tls-type' is x509 or psk, not '" + ServerText.clean(type) + "'",
+              "remove it to use what the files are for");
     };
   }
 
@@ -99,7 +103,8 @@ record TlsSettings(
     try {
       return Optional.of(Path.of(text));
     } catch (InvalidPathException e) {
-      throw new TargetOpenException(Reason.INVALID, "'" + key + "' is not a path", null, e);
+      throw new TargetOpenException(
+          Reason.INVALID, "'" + key + "' is not a path", "write a path", e);
     }
   }
 

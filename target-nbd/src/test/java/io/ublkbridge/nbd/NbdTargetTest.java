@@ -40,7 +40,8 @@ final class NbdTargetTest {
         ServiceLoader.load(TargetProvider.class).stream()
             .map(provider -> provider.get().schemes())
             .toList();
-    assertTrue(schemes.contains(Set.of("nbd", "nbd+unix")), schemes.toString());
+    assertTrue(
+        schemes.contains(Set.of("nbd", "nbd+unix", "nbds", "nbds+unix")), schemes.toString());
   }
 
   @Test

@@ -145,6 +145,24 @@ final class X509TlsTest {
   }
 
   @Test
+  void filesAreReadForEachConnectionAnew() throws Exception {
+    pki.directory(dir);
+    try (ScriptedServer server = serving(with(pki.server()))) {
+      NbdUri uri =
+          NbdUri.parse(TargetUri.parse(server.secureUri("", "vol", "tls-certificates=" + dir)));
+      NbdDialer dialer = new NbdDialer(uri, Duration.ofSeconds(10));
+      dialer.dial(loop, false).close();
+      new TestPki("another CA").directory(dir);
+      assertRefusal(
+          Reason.REFUSED,
+          "not trusted here",
+          assertThrows(TargetOpenException.class, () -> dialer.dial(loop, false)));
+      pki.directory(dir);
+      dialer.dial(loop, false).close();
+    }
+  }
+
+  @Test
   void wantOfACertificate() throws Exception {
     pki.directory(dir);
     assertRefused("a certificate of ours", wantingCertificates(), "");
