@@ -126,7 +126,8 @@ final class NbdServer implements AutoCloseable {
     }
   }
 
-  private static NbdServer start(List<String> command, SocketAddress address, String uri) {
+  /// Starts a server, and waits until it listens.
+  static NbdServer start(List<String> command, SocketAddress address, String uri) {
     try {
       Process process =
           new ProcessBuilder(command)

@@ -65,20 +65,29 @@ final class PskTls implements TlsClient {
           REMEDY,
           failure);
     }
+    if (!TlsFailure.is(failure)) {
+      return hungUp(handshaking, failure);
+    }
     String alert = TlsFailure.alert(failure);
     return handshaking && alert != null && ABOUT_US.contains(alert)
-        ? new TargetOpenException(
-            Reason.REFUSED,
-            "the server refused the key of user '" + ServerText.clean(user) + "': " + alert,
-            REMEDY,
-            failure)
-        : TlsFailure.other(failure, handshaking);
+        ? refused(alert, failure)
+        : TlsFailure.other(failure);
   }
 
   @Override
-  public TargetOpenException hungUp(@Nullable Throwable cause) {
-    // With a key the server has proved itself last, and has checked us before.
-    return TlsFailure.closed(false, cause);
+  public TargetOpenException hungUp(boolean handshaking, @Nullable Throwable cause) {
+    // Servers look at the key first, and not all of them say that they do not like it.
+    return handshaking
+        ? refused("it closed the connection during the TLS handshake", cause)
+        : TlsFailure.closed(false, cause);
+  }
+
+  private TargetOpenException refused(String evidence, @Nullable Throwable cause) {
+    return new TargetOpenException(
+        Reason.REFUSED,
+        "the server refused the key of user '" + ServerText.clean(user) + "': " + evidence,
+        REMEDY,
+        cause);
   }
 
   @Override

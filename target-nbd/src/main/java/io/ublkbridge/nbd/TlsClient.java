@@ -42,9 +42,9 @@ sealed interface TlsClient extends AutoCloseable permits X509Tls, PskTls {
   /// @param handshaking whether it came before the TLS handshake had ended
   TargetOpenException failure(Throwable cause, boolean handshaking);
 
-  /// What to tell people when the server hangs up without a word after the TLS handshake: with TLS
-  /// 1.3 only then it has looked at who we are.
-  TargetOpenException hungUp(@Nullable Throwable cause);
+  /// What to tell people when the server hangs up without a word. With TLS 1.3 that may come after
+  /// the handshake has succeeded on our side: only then the server has looked at who we are.
+  TargetOpenException hungUp(boolean handshaking, @Nullable Throwable cause);
 
   /// Makes no more handlers; those that are in use live on.
   @Override

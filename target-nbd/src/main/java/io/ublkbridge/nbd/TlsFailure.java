@@ -47,8 +47,8 @@ final class TlsFailure {
     return null;
   }
 
-  /// What is left when nothing more helpful can be said.
-  static TargetOpenException other(Throwable failure, boolean handshaking) {
+  /// What is left when nothing more helpful can be said of TLS itself.
+  static TargetOpenException other(Throwable failure) {
     String alert = alert(failure);
     if (alert != null) {
       return new TargetOpenException(
@@ -56,9 +56,6 @@ final class TlsFailure {
           "the server ended TLS with the alert " + alert,
           "does the server's log say why?",
           failure);
-    }
-    if (!is(failure)) {
-      return closed(handshaking, failure);
     }
     if (isNoTls(failure)) {
       return new TargetOpenException(

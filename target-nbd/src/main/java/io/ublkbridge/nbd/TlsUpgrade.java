@@ -69,7 +69,7 @@ final class TlsUpgrade {
 
   /// What it means that the connection has ended while it [#mayBeRefused].
   TargetOpenException hungUp(@Nullable Throwable cause) {
-    return state == State.SECURE ? wantedClient().hungUp(cause) : TlsFailure.closed(true, cause);
+    return wantedClient().hungUp(state == State.HANDSHAKING, cause);
   }
 
   static TargetOpenException injected() {

@@ -180,6 +180,9 @@ final class X509Tls implements TlsClient {
         return refusal.words();
       }
     }
+    if (!TlsFailure.is(failure)) {
+      return hungUp(handshaking, failure);
+    }
     String alert = TlsFailure.alert(failure);
     return alert != null && ABOUT_US.contains(alert)
         ? refused(
@@ -187,11 +190,14 @@ final class X509Tls implements TlsClient {
                 + (certified ? "refused our certificate: " : "wants a certificate of ours: ")
                 + alert,
             failure)
-        : TlsFailure.other(failure, handshaking);
+        : TlsFailure.other(failure);
   }
 
   @Override
-  public TargetOpenException hungUp(@Nullable Throwable cause) {
+  public TargetOpenException hungUp(boolean handshaking, @Nullable Throwable cause) {
+    if (handshaking) {
+      return TlsFailure.closed(true, cause);
+    }
     String what = "the server closed the connection right after the TLS handshake";
     return certified
         ? refused(what + ", perhaps because of our certificate", cause)

@@ -11,6 +11,7 @@ import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.RecordedRequest;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HexFormat;
@@ -89,6 +90,19 @@ final class PskTlsTest {
     TestPki pki = new TestPki("CA");
     ServerTls tls = ServerTls.x509(TestPki.context(pki.server(), pki), false);
     assertRefusal(Reason.REFUSED, "the key of user 'alice'", refusal("alice@", tls));
+  }
+
+  /// As nbdkit and qemu-nbd answer a wrong key.
+  @Test
+  void aServerThatHangsUpDoesNotLikeTheKey() throws Exception {
+    TargetOpenException refusal =
+        refusal(
+            "alice@",
+            socket -> {
+              socket.close();
+              throw new IOException("closed");
+            });
+    assertRefusal(Reason.REFUSED, "refused the key of user 'alice': it closed", refusal);
   }
 
   @Test
