@@ -23,13 +23,16 @@ import picocli.CommandLine.Spec;
       "Attaching what is attached already prints its path. A server process of its own serves the",
       "disk; its messages are in /var/log/ublk-bridge/N.log.",
       "",
-      "URI is one of nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, file:PATH,",
-      "memory:SIZE, null:SIZE. Sizes take K, M, G, T (powers of 1024), times take ms, s, m, h."
+      "URI is one of nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, both with nbds in",
+      "place of nbd for TLS, file:PATH, memory:SIZE, null:SIZE. Sizes take K, M, G, T (powers of",
+      "1024), times take ms, s, m, h."
     },
     footer = {
       "",
       "Examples:",
       "  ublk-bridge attach nbd://db1/vol",
+      "  ublk-bridge attach nbds://db1/vol --tls-certificates /etc/pki/db1",
+      "  ublk-bridge attach nbds://alice@db1/vol --tls-psk-file /etc/keys.psk",
       "  dev=$(ublk-bridge attach nbd://db1:10809/vol --name vol --read-only)",
       "  ublk-bridge attach memory:1G --id 7"
     })

@@ -36,7 +36,8 @@ final class DeviceName {
     if (authority == null) {
       name = path.indexOf('/') < 0 ? parts.group(1) : lastOf(path);
     } else {
-      String host = PORT.matcher(authority).replaceFirst("");
+      String host =
+          PORT.matcher(authority.substring(authority.lastIndexOf('@') + 1)).replaceFirst("");
       String export = path.replaceAll("^/+|/+$", "");
       name = host + (host.isEmpty() || export.isEmpty() ? "" : "-") + export;
     }

@@ -2,6 +2,7 @@ package io.ublkbridge.cli;
 
 import io.ublkbridge.target.ByteSize;
 import io.ublkbridge.target.Durations;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Function;
@@ -43,6 +44,26 @@ final class TargetOptions {
               + " again if it crashes; off fails the next flush instead. Default: 64M.")
   private @Nullable String writeJournal;
 
+  @Option(
+      names = "--tls-certificates",
+      paramLabel = "DIR",
+      description =
+          "nbds: directory of ca-cert.pem, and perhaps client-cert.pem, client-key.pem, ca-crl.pem."
+              + " Default: this host's CAs.")
+  private @Nullable Path tlsCertificates;
+
+  @Option(
+      names = "--tls-psk-file",
+      paramLabel = "FILE",
+      description = "nbds: file of pre-shared keys (USER:KEY), mode 600; the user is in the URI.")
+  private @Nullable Path tlsPskFile;
+
+  @Option(
+      names = "--tls-hostname",
+      paramLabel = "NAME",
+      description = "nbds: whom the server's certificate must be for. Default: the URI's host.")
+  private @Nullable String tlsHostname;
+
   /// The options that were given, by long name without dashes.
   Map<String, String> byName() {
     Map<String, String> options = new LinkedHashMap<>();
@@ -60,6 +81,16 @@ final class TargetOptions {
         check("write-journal", writeJournal, ByteSize::parse);
       }
       options.put("write-journal", writeJournal);
+    }
+    // The server process has another current directory.
+    if (tlsCertificates != null) {
+      options.put("tls-certificates", tlsCertificates.toAbsolutePath().toString());
+    }
+    if (tlsPskFile != null) {
+      options.put("tls-psk-file", tlsPskFile.toAbsolutePath().toString());
+    }
+    if (tlsHostname != null) {
+      options.put("tls-hostname", tlsHostname);
     }
     return options;
   }

@@ -14,6 +14,8 @@ class DeviceNameTest {
   @CsvSource({
     "nbd://db1/vol, db1-vol",
     "nbd://db1:10809/vol, db1-vol",
+    "nbds://alice@db1/vol?tls-psk-file=/etc/keys.psk, db1-vol",
+    "nbds+unix://alice@/?tls-psk-file=/etc/keys.psk&socket=/run/nbd.sock, nbd.sock",
     "nbd://127.0.0.1/, 127.0.0.1",
     "nbd://127.0.0.1:10809, 127.0.0.1",
     "nbd://[::1]:10809/vol, 1-vol",

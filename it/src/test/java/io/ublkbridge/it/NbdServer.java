@@ -148,7 +148,8 @@ final class NbdServer implements AutoCloseable {
     }
   }
 
-  private static NbdServer start(List<String> command, SocketAddress address, String uri) {
+  /// Starts a server, and waits until it listens.
+  static NbdServer start(List<String> command, SocketAddress address, String uri) {
     Path file =
         address instanceof UnixDomainSocketAddress socket ? socket.getPath() : Path.of("none");
     return start(command, file, () -> answers(address), uri);

@@ -14,6 +14,9 @@ sealed interface HaggleStep {
   /// Wait for the next reply to the same option.
   record Wait() implements HaggleStep {}
 
+  /// The TLS handshake begins with the next byte; haggling starts anew when it has succeeded.
+  record StartTls() implements HaggleStep {}
+
   /// The transmission phase begins with the next byte.
   record Enter(Negotiated negotiated) implements HaggleStep {}
 

@@ -13,6 +13,8 @@ import static io.ublkbridge.nbd.NbdProtocol.OPTION_REPLY_MAGIC;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.ssl.SslCloseCompletionEvent;
+import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.util.concurrent.Promise;
 import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
@@ -46,6 +48,7 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
   private enum Phase {
     GREETING,
     OPTION_REPLY,
+    TLS,
     EXPORT_NAME_REPLY,
     ABORTING,
     DONE
@@ -55,6 +58,7 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
   private final OptionHaggling haggling;
   private final ReceiveBuffer receiveBuffer;
   private final Promise<NbdConnection> result;
+  private TlsUpgrade tls = new TlsUpgrade(null);
   private long deadlineNanos;
   private Duration timeout = Duration.ZERO;
 
@@ -89,6 +93,12 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
   HandshakeHandler within(Duration limit, Duration told) {
     deadlineNanos = limit.toNanos();
     timeout = told;
+    return this;
+  }
+
+  /// Has everything but STARTTLS said inside TLS, unless `client` is null.
+  HandshakeHandler securedBy(@Nullable TlsClient client) {
+    tls = new TlsUpgrade(client);
     return this;
   }
 
@@ -138,6 +148,10 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
       case GREETING -> readGreeting(context, buffer);
       case OPTION_REPLY -> readOptionReply(context, buffer);
       case EXPORT_NAME_REPLY -> readExportNameReply(context, buffer);
+      case TLS -> {
+        // Comes through the TLS handler; none lets anything pass before it is done.
+        throw new ProtocolViolation("sent data before the TLS handshake was over");
+      }
       case ABORTING -> {
         if (buffer.isReadable()) {
           // Whatever it is, it is an answer to ABORT: the server is done with this connection.
@@ -181,7 +195,7 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
     clientFlags.writeInt(flags & (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES));
     context.write(clientFlags, context.voidPromise());
     phase = Phase.OPTION_REPLY;
-    return take(context, buffer, haggling.start());
+    return take(context, buffer, tls.wanted() ? haggling.startTls() : haggling.start());
   }
 
   private boolean readOptionReply(ChannelHandlerContext context, ByteBuf buffer)
@@ -189,6 +203,7 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
     if (buffer.readableBytes() < REPLY_HEADER_BYTES) {
       return false;
     }
+    tls.heardServer();
     int at = buffer.readerIndex();
     if (buffer.getLong(at) != OPTION_REPLY_MAGIC) {
       throw new ProtocolViolation("sent an option reply with a wrong magic number");
@@ -241,11 +256,21 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
         phase = Phase.ABORTING;
         sendOption(context, NBD_OPT_ABORT, ByteBuffer.allocate(0));
       }
+      case HaggleStep.StartTls _ -> {
+        if (buffer.isReadable()) {
+          fail(context, TlsUpgrade.injected());
+          return false;
+        }
+        phase = Phase.TLS;
+        tls.begin(context);
+        return false;
+      }
       case HaggleStep.Enter enter -> {
         if (buffer.isReadable()) {
           throw new ProtocolViolation("sent data before it was asked for any");
         }
         end();
+        tls.complete(context);
         NbdConnection connection =
             new NbdConnection(context.channel(), server, enter.negotiated(), receiveBuffer);
         context.pipeline().replace(this, "transmission", connection);
@@ -254,6 +279,24 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
       }
     }
     return true;
+  }
+
+  /// Goes on when the TLS handler is done.
+  @Override
+  public void userEventTriggered(ChannelHandlerContext context, Object event) {
+    if (phase == Phase.TLS && event instanceof SslHandshakeCompletionEvent handshake) {
+      if (!handshake.isSuccess()) {
+        fail(context, tls.failure(handshake.cause()));
+        return;
+      }
+      tls.succeeded();
+      phase = Phase.OPTION_REPLY;
+      if (haggling.start() instanceof HaggleStep.Send send) {
+        sendOption(context, send.option(), send.data());
+      }
+    } else if (event instanceof SslCloseCompletionEvent close && close.isSuccess()) {
+      channelInactive(context);
+    }
   }
 
   private void sendOption(ChannelHandlerContext context, int next, ByteBuffer data) {
@@ -279,8 +322,9 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
               ? known
               : new TargetOpenException(
                   Reason.TIMED_OUT,
-                  "the server did not answer "
-                      + NbdProtocol.optionName(option)
+                  (phase == Phase.TLS
+                          ? "the server did not end the TLS handshake"
+                          : "the server did not answer " + NbdProtocol.optionName(option))
                       + " within "
                       + Durations.format(timeout),
                   "is the server overloaded?"));
@@ -298,6 +342,8 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
     TargetOpenException known = failure;
     if (known != null) {
       fail(context, known);
+    } else if (tls.isAbout(cause)) {
+      fail(context, tls.failure(cause));
     } else if (cause instanceof IOException) {
       fail(context, closed(cause));
     } else {
@@ -355,6 +401,9 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
           "the server closed the connection without a greeting",
           "is it an NBD server, and does it let this host in?",
           cause);
+    }
+    if (tls.mayBeRefused()) {
+      return tls.hungUp(cause);
     }
     if (phase == Phase.EXPORT_NAME_REPLY) {
       return new TargetOpenException(

@@ -14,6 +14,7 @@ import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoop;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.Errors;
+import io.netty.handler.ssl.SslCloseCompletionEvent;
 import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.IoError;
 import java.io.IOException;
@@ -22,7 +23,8 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
-/// One connection in the transmission phase, and the last handler of its channel.
+/// One connection in the transmission phase, and the last handler of its channel: the only one, or
+/// with one for TLS in front.
 ///
 /// Ends for good when the server closes it, breaks the protocol, leaves a request unanswered for
 /// too long or says that it shuts down. The socket is then reset, so that requests still in its
@@ -82,6 +84,11 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
 
   Negotiated negotiated() {
     return negotiated;
+  }
+
+  /// What was agreed on about TLS; null if the connection is plain. Callable from every thread.
+  @Nullable TlsFacts tls() {
+    return TlsFacts.of(channel);
   }
 
   /// Whether it was neither closed nor lost. Callable from every thread.
@@ -200,6 +207,14 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
+  /// The server may say goodbye inside TLS and leave the socket open.
+  @Override
+  public void userEventTriggered(ChannelHandlerContext context, Object event) {
+    if (event instanceof SslCloseCompletionEvent close && close.isSuccess()) {
+      lose("closed the connection", false, null);
+    }
+  }
+
   @Override
   public void channelInactive(ChannelHandlerContext context) {
     lose("closed the connection", false, null);
@@ -239,14 +254,29 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
 
   /// Closes in a way that makes the server drop what it has not read yet.
   private void reset() {
-    if (channel instanceof SocketChannel && !disconnecting) {
+    if (!disconnecting) {
+      linger(0);
+    }
+    closeSocket();
+  }
+
+  /// @param seconds 0 to make closing a reset, -1 to make it orderly
+  private void linger(int seconds) {
+    if (channel instanceof SocketChannel) {
       try {
-        channel.config().setOption(ChannelOption.SO_LINGER, 0);
+        channel.config().setOption(ChannelOption.SO_LINGER, seconds);
       } catch (ChannelException alreadyClosed) {
         // Then there is nothing left to drop.
       }
     }
-    channel.close();
+  }
+
+  /// Closes without a word: a goodbye inside TLS could wait for a server that does not read.
+  private void closeSocket() {
+    ChannelHandlerContext first = channel.pipeline().firstContext();
+    if (first != null) {
+      first.close();
+    }
   }
 
   /// Takes leave of the server and waits until the channel is closed, for a few seconds at most.
@@ -258,7 +288,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     if (!channel.eventLoop().inEventLoop()) {
       if (!channel.closeFuture().awaitUninterruptibly(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS)) {
         // The server does not even read.
-        channel.close();
+        closeSocket();
       }
     }
   }
@@ -269,6 +299,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
       return;
     }
     disconnecting = true;
+    linger(-1);
     encoder.add(0, NBD_CMD_DISC, 0, 0, 0);
     encoder.flush();
     channel.writeAndFlush(channel.alloc().buffer(0)).addListener(ChannelFutureListener.CLOSE);

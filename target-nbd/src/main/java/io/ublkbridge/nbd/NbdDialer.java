@@ -33,7 +33,7 @@ import org.jspecify.annotations.Nullable;
 /// Makes connections to one export: resolves, connects, shakes hands.
 ///
 /// Blocks, so it is for control threads only; what it makes belongs to the event loop that it was
-/// made on. TLS and other kinds of socket find their place here.
+/// made on. Keys and certificates are read for each connection anew, and so are addresses.
 ///
 /// @param timeout for one connection, from resolving to the end of the handshake
 @SuppressWarnings("FutureReturnValueIgnored") // What is ignored is the closing of what failed.
@@ -48,6 +48,9 @@ record NbdDialer(NbdUri uri, Duration timeout) {
   /// Longer than every deadline that a connection attempt has of its own.
   private static final Duration GRACE = Duration.ofSeconds(5);
 
+  /// What a connection is for, and the TLS that it has to use.
+  record Wish(Purpose purpose, @Nullable TlsClient tls) {}
+
   /// The same with another timeout, if that is shorter.
   NbdDialer within(Duration limit) {
     return limit.compareTo(timeout) < 0 ? new NbdDialer(uri, limit) : this;
@@ -55,6 +58,13 @@ record NbdDialer(NbdUri uri, Duration timeout) {
 
   /// Makes a connection that is ready for requests.
   NbdConnection dial(IoEventLoop loop, Purpose purpose) throws TargetOpenException {
+    try (TlsClient tls = TlsClient.load(uri)) {
+      return dial(loop, new Wish(purpose, tls));
+    }
+  }
+
+  /// Makes a connection, by the TLS that it is given.
+  NbdConnection dial(IoEventLoop loop, Wish wish) throws TargetOpenException {
     long startNanos = loop.ticker().nanoTime();
     List<SocketAddress> addresses = addresses();
     TargetOpenException failure = null;
@@ -65,7 +75,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
         break;
       }
       Promise<NbdConnection> handshake = loop.newPromise();
-      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, purpose, share);
+      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, wish, share);
       Throwable cause = await(connecting, share);
       if (cause == null) {
         return handShaken(handshake, connecting);
@@ -80,13 +90,13 @@ record NbdDialer(NbdUri uri, Duration timeout) {
       IoEventLoop loop,
       SocketAddress address,
       Promise<NbdConnection> handshake,
-      Purpose purpose,
+      Wish wish,
       Duration limit)
       throws TargetOpenException {
     Channel connected = address instanceof VsockAddress vsock ? vsock.connect() : null;
     boolean unix = address instanceof DomainSocketAddress;
     ReceiveBuffer receiveBuffer = new ReceiveBuffer();
-    OptionHaggling haggling = new OptionHaggling(uri.exportName(), purpose);
+    OptionHaggling haggling = new OptionHaggling(uri.exportName(), wish.purpose());
     Bootstrap bootstrap =
         new Bootstrap()
             .group(loop)
@@ -94,6 +104,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
             .option(ChannelOption.RECVBUF_ALLOCATOR, receiveBuffer)
             .handler(
                 new HandshakeHandler(uri.endpoint().toString(), haggling, receiveBuffer, handshake)
+                    .securedBy(wish.tls())
                     .within(limit, timeout));
     ChannelFuture connecting;
     if (connected != null) {
@@ -136,6 +147,8 @@ record NbdDialer(NbdUri uri, Duration timeout) {
       return handshake.get(timeout.plus(GRACE).toMillis(), TimeUnit.MILLISECONDS);
     } catch (ExecutionException e) {
       if (e.getCause() instanceof TargetOpenException failure) {
+        // It may still be telling the server why; then its loop must not end.
+        connecting.channel().closeFuture().awaitUninterruptibly(GRACE.toMillis());
         throw failure;
       }
       throw interrupted(e);

@@ -23,6 +23,7 @@ final class NbdProtocol {
   static final int NBD_OPT_EXPORT_NAME = 1;
   static final int NBD_OPT_ABORT = 2;
   static final int NBD_OPT_LIST = 3;
+  static final int NBD_OPT_STARTTLS = 5;
   static final int NBD_OPT_INFO = 6;
   static final int NBD_OPT_GO = 7;
   static final int NBD_OPT_STRUCTURED_REPLY = 8;
@@ -124,6 +125,7 @@ final class NbdProtocol {
       case NBD_OPT_EXPORT_NAME -> "EXPORT_NAME";
       case NBD_OPT_ABORT -> "ABORT";
       case NBD_OPT_LIST -> "LIST";
+      case NBD_OPT_STARTTLS -> "STARTTLS";
       case NBD_OPT_INFO -> "INFO";
       case NBD_OPT_GO -> "GO";
       case NBD_OPT_STRUCTURED_REPLY -> "STRUCTURED_REPLY";

@@ -55,6 +55,7 @@ final class NbdTarget implements BlockTarget {
   private final NbdQueue.Shared shared;
   private final List<IoEventLoop> loops = new CopyOnWriteArrayList<>();
   private final List<NbdQueue> queues = new CopyOnWriteArrayList<>();
+  private final @Nullable TlsFacts tls;
 
   /// The first connection while no queue has taken it. Guarded by this.
   private @Nullable NbdConnection first;
@@ -67,6 +68,7 @@ final class NbdTarget implements BlockTarget {
     this.options = options;
     this.first = first;
     this.negotiated = first.negotiated();
+    this.tls = first.tls();
     ExportInfo info = negotiated.info();
     this.geometry = info.geometry();
     this.capabilities =
@@ -117,6 +119,12 @@ final class NbdTarget implements BlockTarget {
               + " is answered (nbd-server: set flush=true)",
           dialer.uri().endpoint());
     }
+    if (tls != null && !tls.peerVerified()) {
+      LOG.warn(
+          "NBD export at {}: who the server is was not verified, as tls-verify-peer=0 demands:"
+              + " anybody in the middle can read and change what is on the disk",
+          dialer.uri().endpoint());
+    }
     if (!info.multiConn() && options.connections().orElse(1) > 1) {
       LOG.warn(
           "NBD export at {}: one connection is used, as the server does not declare that several"
@@ -151,7 +159,10 @@ final class NbdTarget implements BlockTarget {
     details.put("minimumBlockBytes", info.blockSizes().minimum());
     details.put("preferredBlockBytes", info.blockSizes().preferred());
     details.put("maximumPayloadBytes", info.blockSizes().maximum());
-    details.put("tls", false);
+    details.put("tls", tls != null);
+    if (tls != null) {
+      details.putAll(tls.details());
+    }
     details.put("unflushedWrites", sum(NbdQueue::unflushedWrites));
     details.put("reconnects", (long) reconnector.state().reconnects());
     details.put("writesDoneAgain", reconnector.state().replays());

@@ -9,23 +9,25 @@ import io.ublkbridge.target.TargetProvider;
 import io.ublkbridge.target.TargetUri;
 import java.util.Set;
 
-/// Opens exports of NBD servers, over TCP, Unix sockets and vsock, without TLS.
+/// Opens exports of NBD servers, over TCP, Unix sockets and vsock, plain or with TLS.
 public final class NbdTargetProvider implements TargetProvider {
   @Override
   public Set<String> schemes() {
-    return Set.of("nbd", "nbd+unix", "nbd+vsock");
+    return Set.of("nbd", "nbd+unix", "nbd+vsock", "nbds", "nbds+unix", "nbds+vsock");
   }
 
   @Override
   public TargetUri resolve(TargetUri uri) throws TargetOpenException {
-    NbdUri.parse(uri);
-    return uri;
+    NbdUri parsed = NbdUri.parse(uri);
+    NbdUri absolute = parsed.absolute();
+    // Printed anew only where it must be: people want to find again what they have written.
+    return absolute.equals(parsed) ? uri : TargetUri.parse(absolute.toString());
   }
 
   @Override
   public BlockTarget open(TargetUri uri, OpenContext context) throws TargetOpenException {
     NbdOptions options = NbdOptions.of(context);
-    NbdDialer dialer = new NbdDialer(NbdUri.parse(uri), context.timeout());
+    NbdDialer dialer = new NbdDialer(NbdUri.parse(uri).with(context), context.timeout());
     return target(
         dialer, options, context.eventLoop(), dialer.dial(context.eventLoop(), Purpose.USE));
   }
@@ -33,7 +35,7 @@ public final class NbdTargetProvider implements TargetProvider {
   @Override
   public Inspection inspect(TargetUri uri, OpenContext context) throws TargetOpenException {
     NbdOptions options = NbdOptions.of(context);
-    NbdDialer dialer = new NbdDialer(NbdUri.parse(uri), context.timeout());
+    NbdDialer dialer = new NbdDialer(NbdUri.parse(uri).with(context), context.timeout());
     try {
       NbdConnection connection = dialer.dial(context.eventLoop(), Purpose.INSPECTION);
       AllocationReader map =

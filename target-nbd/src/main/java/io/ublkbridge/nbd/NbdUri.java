@@ -2,16 +2,22 @@ package io.ublkbridge.nbd;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetUri;
 import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /// An NBD URI taken apart: where the server is, and which of its exports is meant.
@@ -21,20 +27,17 @@ import org.jspecify.annotations.Nullable;
 /// query parameter that is not known is an error.
 ///
 /// @param exportName decoded; empty for the server's default export
-record NbdUri(NbdEndpoint endpoint, String exportName) {
-  private static final String UNIX_SCHEME = "nbd+unix";
-  private static final String VSOCK_SCHEME = "nbd+vsock";
+/// @param tls what is said about TLS, for the `nbds` schemes only: those use it and nothing else,
+///   and the others never do
+record NbdUri(NbdEndpoint endpoint, String exportName, Optional<TlsSettings> tls) {
+  private static final String PLAIN = "nbd";
+  private static final String SECURE = "nbds";
+  private static final String UNIX = "+unix";
+  private static final String VSOCK = "+vsock";
   private static final String SOCKET = "socket";
 
-  /// Every parameter that some NBD URI may have, for pointing out a misspelt one.
-  private static final List<String> KNOWN_PARAMETERS =
-      List.of(
-          SOCKET,
-          "tls-type",
-          "tls-hostname",
-          "tls-verify-peer",
-          "tls-certificates",
-          "tls-psk-file");
+  /// What a URI's parts may hold as they are (RFC 3986, less than it allows).
+  private static final String UNRESERVED = "-._~/";
 
   /// The host of the virtual machine that this runs in.
   private static final long HOST_CID = 2;
@@ -60,23 +63,92 @@ record NbdUri(NbdEndpoint endpoint, String exportName) {
     String authority = slash < 0 ? hierarchy : hierarchy.substring(0, slash);
     String exportName = slash < 0 ? "" : decode(hierarchy.substring(slash + 1), "export name");
     checkExportName(exportName);
-    if (authority.indexOf('@') >= 0) {
+    boolean secure = uri.scheme().startsWith(SECURE);
+    int at = authority.lastIndexOf('@');
+    if (at >= 0 && !secure) {
       throw invalid(
           "a user name in the URI means TLS with a pre-shared key, and "
               + uri.scheme()
               + ": is plain",
-          "remove the part before '@'");
+          "write " + SECURE + uri.scheme().substring(PLAIN.length()) + ":");
     }
+    String user = at < 0 ? null : decode(authority.substring(0, at), "user name");
+    String server = authority.substring(at + 1);
     Map<String, String> parameters = parameters(query < 0 ? "" : rest.substring(query + 1));
-    boolean unix = uri.scheme().equals(UNIX_SCHEME);
-    checkParameters(uri.scheme(), unix, parameters);
+    boolean unix = uri.scheme().endsWith(UNIX);
+    checkParameters(uri.scheme(), unix, secure, parameters);
     NbdEndpoint endpoint =
-        switch (uri.scheme()) {
-          case UNIX_SCHEME -> socket(authority, parameters);
-          case VSOCK_SCHEME -> vsock(authority);
-          default -> tcp(authority);
+        unix
+            ? socket(uri.scheme(), server, parameters)
+            : uri.scheme().endsWith(VSOCK) ? vsock(server) : tcp(server);
+    return new NbdUri(
+        endpoint,
+        exportName,
+        secure ? Optional.of(TlsSettings.of(parameters, user)) : Optional.empty());
+  }
+
+  /// This URI with what the command's options say, checked as a whole.
+  NbdUri with(OpenContext context) throws TargetOpenException {
+    if (tls.isEmpty()) {
+      TlsSettings.refuse(scheme(), context);
+      return this;
+    }
+    TlsSettings settings = tls.get().with(context);
+    settings.check(endpoint);
+    return new NbdUri(endpoint, exportName, Optional.of(settings));
+  }
+
+  /// This URI with every path completed from the current directory.
+  NbdUri absolute() {
+    NbdEndpoint complete =
+        endpoint instanceof NbdEndpoint.Unix(String path) && path.charAt(0) != '\0'
+            ? new NbdEndpoint.Unix(Path.of(path).toAbsolutePath().toString())
+            : endpoint;
+    return new NbdUri(complete, exportName, tls.map(TlsSettings::absolute));
+  }
+
+  private String scheme() {
+    String transport =
+        switch (endpoint) {
+          case NbdEndpoint.Tcp _ -> "";
+          case NbdEndpoint.Unix _ -> UNIX;
+          case NbdEndpoint.Vsock _ -> VSOCK;
         };
-    return new NbdUri(endpoint, exportName);
+    return (tls.isPresent() ? SECURE : PLAIN) + transport;
+  }
+
+  /// A URI that means the same.
+  @Override
+  public String toString() {
+    String user =
+        tls.flatMap(TlsSettings::user)
+            .map(name -> encode(name).replace("/", "%2F") + "@")
+            .orElse("");
+    Map<String, String> parameters = new LinkedHashMap<>();
+    String server =
+        switch (endpoint) {
+          case NbdEndpoint.Tcp(String host, int port) ->
+              (host.contains(":") ? "[" + host.replace("%", "%25") + "]" : encode(host))
+                  + (port == NbdProtocol.DEFAULT_PORT ? "" : ":" + port);
+          case NbdEndpoint.Unix(String path) -> {
+            parameters.put(SOCKET, path);
+            yield "";
+          }
+          case NbdEndpoint.Vsock(long cid, long port) ->
+              cid + (port == NbdProtocol.DEFAULT_PORT ? "" : ":" + port);
+        };
+    tls.ifPresent(settings -> parameters.putAll(settings.parameters()));
+    String query =
+        parameters.entrySet().stream()
+            .map(parameter -> parameter.getKey() + "=" + encode(parameter.getValue()))
+            .collect(Collectors.joining("&"));
+    return scheme()
+        + "://"
+        + user
+        + server
+        + "/"
+        + encode(exportName)
+        + (query.isEmpty() ? "" : "?" + query);
   }
 
   private static void checkExportName(String exportName) throws TargetOpenException {
@@ -88,21 +160,28 @@ record NbdUri(NbdEndpoint endpoint, String exportName) {
     }
   }
 
-  private static void checkParameters(String scheme, boolean unix, Map<String, String> parameters)
+  private static void checkParameters(
+      String scheme, boolean unix, boolean secure, Map<String, String> parameters)
       throws TargetOpenException {
     for (String key : parameters.keySet()) {
-      if (unix && key.equals(SOCKET)) {
+      boolean aboutTls = TlsSettings.PARAMETERS.contains(key);
+      if ((unix && key.equals(SOCKET)) || (secure && aboutTls)) {
         continue;
       }
       if (key.equals(SOCKET)) {
+        String right = (secure ? SECURE : PLAIN) + UNIX;
         throw invalid(
-            "'socket' belongs to nbd+unix:, not to " + scheme + ":",
-            "write nbd+unix:///export?socket=/path");
+            "'socket' belongs to " + right + ":, not to " + scheme + ":",
+            "write " + right + ":///export?socket=/path");
       }
-      if (KNOWN_PARAMETERS.contains(key)) {
-        throw invalid("'" + key + "' is about TLS, which " + scheme + ": never uses", "remove it");
+      if (aboutTls) {
+        throw invalid(
+            "'" + key + "' is about TLS, which " + scheme + ": never uses",
+            "write " + SECURE + scheme.substring(PLAIN.length()) + ":, or remove it");
       }
-      String nearest = Spelling.nearest(key, KNOWN_PARAMETERS);
+      List<String> known = new ArrayList<>(TlsSettings.PARAMETERS);
+      known.addFirst(SOCKET);
+      String nearest = Spelling.nearest(key, known);
       throw invalid(
           "unknown URI parameter '" + ServerText.clean(key) + "'",
           "did you mean '" + nearest + "'?");
@@ -169,16 +248,16 @@ record NbdUri(NbdEndpoint endpoint, String exportName) {
     return number;
   }
 
-  private static NbdEndpoint socket(String authority, Map<String, String> parameters)
+  private static NbdEndpoint socket(String scheme, String authority, Map<String, String> parameters)
       throws TargetOpenException {
     if (!authority.isEmpty()) {
       throw invalid(
-          "nbd+unix: takes no host, but the URI names '" + authority + "'",
-          "write three slashes: nbd+unix:///export?socket=/path");
+          scheme + ": takes no host, but the URI names '" + authority + "'",
+          "write three slashes: " + scheme + ":///export?socket=/path");
     }
     String path = parameters.get(SOCKET);
     if (path == null || path.isEmpty()) {
-      throw invalid("the URI names no socket", "write nbd+unix:///export?socket=/path");
+      throw invalid("the URI names no socket", "write " + scheme + ":///export?socket=/path");
     }
     if (path.indexOf('\0', 1) >= 0) {
       throw invalid("a socket's path cannot hold a NUL character", null);
@@ -234,6 +313,20 @@ record NbdUri(NbdEndpoint endpoint, String exportName) {
     } catch (CharacterCodingException notText) {
       throw new TargetOpenException(Reason.INVALID, "the " + what + " is not UTF-8", null, notText);
     }
+  }
+
+  /// Percent-encoding of everything but letters, digits and [#UNRESERVED].
+  private static String encode(String text) {
+    StringBuilder encoded = new StringBuilder(text.length());
+    for (byte b : text.getBytes(UTF_8)) {
+      boolean plain = b > 0 && (Character.isLetterOrDigit(b) || UNRESERVED.indexOf(b) >= 0);
+      if (plain) {
+        encoded.append((char) b);
+      } else {
+        encoded.append('%').append(HexFormat.of().withUpperCase().toHexDigits(b));
+      }
+    }
+    return encoded.toString();
   }
 
   private static TargetOpenException invalid(String message, @Nullable String remedy) {

@@ -9,6 +9,7 @@ import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_GO;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_INFO;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_LIST;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_SET_META_CONTEXT;
+import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_STARTTLS;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_OPT_STRUCTURED_REPLY;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_BLOCK_SIZE_REQD;
 import static io.ublkbridge.nbd.NbdProtocol.NBD_REP_ERR_POLICY;
@@ -41,7 +42,8 @@ import org.jspecify.annotations.Nullable;
 /// What stands in brackets is asked only for an inspection, and LIST only if that is of the default
 /// export: whoever names an export does not look for others.
 ///
-/// STARTTLS will come before all of it.
+/// STARTTLS comes before all of it where TLS is wanted; whatever the server answers but yes, is the
+/// end.
 ///
 /// Confined to one thread; used for one connection.
 final class OptionHaggling {
@@ -73,6 +75,12 @@ final class OptionHaggling {
     this.inspection = purpose == Purpose.INSPECTION;
   }
 
+  /// Begins with the only thing that is said in plain text when TLS is wanted.
+  HaggleStep startTls() {
+    return send(NBD_OPT_STARTTLS, NO_DATA);
+  }
+
+  /// Begins, or begins anew inside TLS.
   HaggleStep start() {
     return send(NBD_OPT_EXTENDED_HEADERS, NO_DATA);
   }
@@ -83,6 +91,7 @@ final class OptionHaggling {
       throw new ProtocolViolation("never ends its answer to " + NbdProtocol.optionName(option));
     }
     return switch (option) {
+      case NBD_OPT_STARTTLS -> onStartTls(reply);
       case NBD_OPT_EXTENDED_HEADERS -> onHeaders(reply, HeaderForm.EXTENDED);
       case NBD_OPT_STRUCTURED_REPLY -> onHeaders(reply, HeaderForm.STRUCTURED);
       case NBD_OPT_LIST -> onList(reply);
@@ -97,6 +106,31 @@ final class OptionHaggling {
   HaggleStep onExportName(long sizeBytes, int flags) throws ProtocolViolation {
     export = new OptionReply.Export(sizeBytes, flags);
     return enter();
+  }
+
+  private HaggleStep onStartTls(OptionReply reply) throws ProtocolViolation {
+    return switch (reply) {
+      case OptionReply.Ack _ -> new HaggleStep.StartTls();
+      case OptionReply.Refusal error -> new HaggleStep.Abort(noTls(error));
+      default -> throw unexpected(reply);
+    };
+  }
+
+  private TargetOpenException noTls(OptionReply.Refusal error) {
+    String said = error.text().isEmpty() ? "" : ": " + error.text();
+    return switch (error.type()) {
+      case NBD_REP_ERR_SHUTDOWN -> failure(error);
+      case NBD_REP_ERR_UNSUP, NBD_REP_ERR_POLICY ->
+          new TargetOpenException(
+              Reason.REFUSED,
+              "the server has no TLS" + said,
+              "set it up there; plain text is only sent if you write nbd: in place of nbds:");
+      default ->
+          new TargetOpenException(
+              Reason.REFUSED,
+              "the server refused to start TLS (" + errorName(error.type()) + ")" + said,
+              "does the server's log say why?");
+    };
   }
 
   private HaggleStep onHeaders(OptionReply reply, HeaderForm asked) throws ProtocolViolation {
@@ -292,7 +326,7 @@ final class OptionHaggling {
           new TargetOpenException(
               Reason.REFUSED,
               "the server demands TLS" + said,
-              "let the server accept connections without TLS, or tunnel them");
+              "write nbds: in place of nbd:, with --tls-certificates DIR or --tls-psk-file FILE");
       case NBD_REP_ERR_UNKNOWN ->
           new TargetOpenException(
               Reason.FAILED,

@@ -10,7 +10,8 @@ import java.lang.foreign.MemorySegment;
 ///
 /// Netty asks for a buffer before each receive and hands it to the pipeline after; as there is only
 /// one receive at a time, and the pipeline is done with the bytes when its `channelRead` returns,
-/// it can be given the same buffer again and again.
+/// it can be given the same buffer again and again. A TLS handler may keep the bytes of an
+/// unfinished record: then the next receive gets another buffer.
 ///
 /// Confined to the channel's event loop. Lives until [#release], and then until a receive under way
 /// has ended.
@@ -22,10 +23,14 @@ final class ReceiveBuffer extends DefaultMaxMessagesRecvByteBufAllocator {
 
   private int receives;
 
-  /// The memory behind `received`, which came from this allocator.
+  /// The memory behind `received`, whose bytes have the same indexes in it. Costs nothing for what
+  /// came straight from the socket, and two small objects for what was decrypted.
   MemorySegment memoryOf(ByteBuf received) {
-    assert received.memoryAddress() == buffer.memoryAddress() : "received into a foreign buffer";
-    return memory;
+    if (received.hasMemoryAddress() && received.memoryAddress() == buffer.memoryAddress()) {
+      return memory;
+    }
+    assert received.isDirect() : "the kernel cannot read from the heap";
+    return MemorySegment.ofBuffer(received.nioBuffer(0, received.writerIndex()));
   }
 
   /// How many receives were begun.
@@ -51,7 +56,7 @@ final class ReceiveBuffer extends DefaultMaxMessagesRecvByteBufAllocator {
     @Override
     public ByteBuf allocate(ByteBufAllocator allocator) {
       receives++;
-      return buffer.retain().clear();
+      return buffer.refCnt() == 1 ? buffer.retain().clear() : allocator.directBuffer(BUFFER_BYTES);
     }
   }
 }

@@ -11,6 +11,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /// An honest server of one export in memory, and the requests that it has seen.
 final class MemoryServer implements ScriptedServer.Script {
@@ -42,8 +43,16 @@ final class MemoryServer implements ScriptedServer.Script {
 
   @Override
   public void run(Wire wire) throws IOException {
+    run(wire, null);
+  }
+
+  /// Serves one connection inside TLS, if that is not null.
+  void run(Wire wire, @Nullable ServerTls tls) throws IOException {
     connections.incrementAndGet();
     wire.greet();
+    if (tls != null) {
+      wire.startTls(tls);
+    }
     wire.agreeOn(headers);
     while (true) {
       Option option = wire.receiveOption();

@@ -40,7 +40,9 @@ final class NbdTargetTest {
         ServiceLoader.load(TargetProvider.class).stream()
             .map(provider -> provider.get().schemes())
             .toList();
-    assertTrue(schemes.contains(Set.of("nbd", "nbd+unix", "nbd+vsock")), schemes.toString());
+    assertTrue(
+        schemes.contains(Set.of("nbd", "nbd+unix", "nbd+vsock", "nbds", "nbds+unix", "nbds+vsock")),
+        schemes.toString());
   }
 
   @Test

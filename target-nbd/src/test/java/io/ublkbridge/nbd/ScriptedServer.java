@@ -1,5 +1,6 @@
 package io.ublkbridge.nbd;
 
+import io.ublkbridge.nbd.ServerTls.SecureStreams;
 import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
@@ -16,6 +17,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
@@ -69,6 +71,15 @@ final class ScriptedServer implements AutoCloseable {
         : "nbd+unix:///" + export + "?socket=" + address;
   }
 
+  /// The URI of an export on this server, inside TLS; the server is called `localhost`.
+  ///
+  /// @param user with an `@`, or empty
+  /// @param parameters of the URI's query
+  String secureUri(String user, String export, String parameters) throws IOException {
+    int port = ((InetSocketAddress) listener.getLocalAddress()).getPort();
+    return "nbds://" + user + "localhost:" + port + "/" + export + "?" + parameters;
+  }
+
   private void accept() {
     try {
       while (true) {
@@ -111,6 +122,7 @@ final class ScriptedServer implements AutoCloseable {
     private final SocketChannel channel;
     private @Nullable ByteArrayOutputStream gathered;
     private HeaderForm headers = HeaderForm.SIMPLE;
+    private @Nullable SecureStreams secure;
 
     Wire(SocketChannel channel) {
       this.channel = channel;
@@ -122,10 +134,45 @@ final class ScriptedServer implements AutoCloseable {
         later.writeBytes(bytes);
         return;
       }
+      SecureStreams tls = secure;
+      if (tls != null) {
+        tls.out().write(bytes);
+        tls.out().flush();
+        return;
+      }
       ByteBuffer buffer = ByteBuffer.wrap(bytes);
       while (buffer.hasRemaining()) {
         channel.write(buffer);
       }
+    }
+
+    /// Grants STARTTLS, and does the server's part of the TLS handshake.
+    void startTls(ServerTls tls) throws IOException {
+      expectOption(NbdProtocol.NBD_OPT_STARTTLS);
+      ack(NbdProtocol.NBD_OPT_STARTTLS);
+      secure = tls.accept(channel.socket());
+    }
+
+    /// Sends bytes past the TLS session.
+    void sendPlain(byte... bytes) throws IOException {
+      channel.write(ByteBuffer.wrap(bytes));
+    }
+
+    /// Waits until the client is gone.
+    ///
+    /// @return whether it went with a reset
+    boolean awaitReset() {
+      try {
+        awaitEnd();
+        return false;
+      } catch (IOException reset) {
+        return true;
+      }
+    }
+
+    /// Says goodbye inside TLS and leaves the socket open.
+    void sayGoodbye() throws IOException {
+      Objects.requireNonNull(secure).goodbye().say();
     }
 
     /// Keeps what is sent until [#release], so that it leaves in one piece.
@@ -142,6 +189,14 @@ final class ScriptedServer implements AutoCloseable {
     }
 
     byte[] receive(int count) throws IOException {
+      SecureStreams tls = secure;
+      if (tls != null) {
+        byte[] bytes = tls.in().readNBytes(count);
+        if (bytes.length < count) {
+          throw new EOFException();
+        }
+        return bytes;
+      }
       ByteBuffer buffer = ByteBuffer.allocate(count);
       while (buffer.hasRemaining()) {
         if (channel.read(buffer) < 0) {
@@ -271,7 +326,13 @@ final class ScriptedServer implements AutoCloseable {
     }
 
     void handshake(HeaderForm form, long sizeBytes, int flags) throws IOException {
-      untilGo(form);
+      greet();
+      haggle(form, sizeBytes, flags);
+    }
+
+    /// What comes after the greeting, or after STARTTLS.
+    void haggle(HeaderForm form, long sizeBytes, int flags) throws IOException {
+      agreeOn(form);
       expectOption(NbdProtocol.NBD_OPT_GO);
       infoExport(sizeBytes, flags);
       ack(NbdProtocol.NBD_OPT_GO);
