@@ -19,7 +19,7 @@ final class LifecycleIT {
   private static final long IO_FLUSHER_FLAGS = 0x180000;
 
   private static final int CYCLES = 20;
-  private static final int COMMAND_CYCLES = 4;
+  private static final int COMMAND_CYCLES = 2;
 
   @TempDir Path dir;
   private HostState before = HostState.now();

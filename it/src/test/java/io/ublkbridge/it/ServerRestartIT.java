@@ -18,7 +18,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 ///
 /// `-Dsoak.seconds=N` makes each run longer.
 final class ServerRestartIT {
-  private static final int SECONDS = Integer.getInteger("soak.seconds", 10);
+  private static final int SECONDS = Integer.getInteger("soak.seconds", 7);
   private static final long KILL_PERIOD_NANOS = TimeUnit.SECONDS.toNanos(3);
 
   @TempDir Path dir;
