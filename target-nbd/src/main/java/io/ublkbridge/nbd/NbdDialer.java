@@ -48,7 +48,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
   ///
   /// @param list whether to ask for the server's exports on the way, if the default one is wanted
   NbdConnection dial(IoEventLoop loop, boolean list) throws TargetOpenException {
-    try (TlsClient tls = TlsClient.load(uri)) {
+    try (TlsClient tls = TlsClient.load(uri, timeout)) {
       return dial(loop, new Wish(list, tls));
     }
   }
