@@ -254,21 +254,14 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
 
   /// Closes in a way that makes the server drop what it has not read yet.
   private void reset() {
-    if (!disconnecting) {
-      linger(0);
-    }
-    closeSocket();
-  }
-
-  /// @param seconds 0 to make closing a reset, -1 to make it orderly
-  private void linger(int seconds) {
-    if (channel instanceof SocketChannel) {
+    if (channel instanceof SocketChannel && !disconnecting) {
       try {
-        channel.config().setOption(ChannelOption.SO_LINGER, seconds);
+        channel.config().setOption(ChannelOption.SO_LINGER, 0);
       } catch (ChannelException alreadyClosed) {
         // Then there is nothing left to drop.
       }
     }
+    closeSocket();
   }
 
   /// Closes without a word: a goodbye inside TLS could wait for a server that does not read.
@@ -299,7 +292,6 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
       return;
     }
     disconnecting = true;
-    linger(-1);
     encoder.add(0, NBD_CMD_DISC, 0, 0, 0);
     encoder.flush();
     channel.writeAndFlush(channel.alloc().buffer(0)).addListener(ChannelFutureListener.CLOSE);

@@ -58,7 +58,7 @@ record NbdDialer(NbdUri uri, Duration timeout) {
 
   /// Makes a connection that is ready for requests.
   NbdConnection dial(IoEventLoop loop, Purpose purpose) throws TargetOpenException {
-    try (TlsClient tls = TlsClient.load(uri)) {
+    try (TlsClient tls = TlsClient.load(uri, timeout)) {
       return dial(loop, new Wish(purpose, tls));
     }
   }

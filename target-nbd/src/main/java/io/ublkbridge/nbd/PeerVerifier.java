@@ -84,7 +84,10 @@ final class PeerVerifier extends X509ExtendedTrustManager {
     // Every fault in the chain has a cause; what has none is the name.
     return refusal.getClass() == CertificateException.class && refusal.getCause() == null
         ? wrongName(chain, refusal)
-        : refused("is not acceptable: " + refusal.getMessage(), null, refusal);
+        : refused(
+            "is not acceptable: " + ServerText.clean(String.valueOf(refusal.getMessage())),
+            "give the server another one",
+            refusal);
   }
 
   private @Nullable TargetOpenException words(

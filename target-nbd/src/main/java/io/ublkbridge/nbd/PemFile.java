@@ -33,8 +33,13 @@ record PemFile(Path path, List<Block> blocks) {
   private static final Pattern BLOCK =
       Pattern.compile("-----BEGIN ([A-Z0-9 ]+)-----\\s(.*?)-----END \\1-----", Pattern.DOTALL);
 
-  /// One block: what it is called, and what is between its lines.
-  record Block(String label, String body) {}
+  /// One block: what it is called, and what is between its lines, which may be a secret.
+  record Block(String label, String body) {
+    @Override
+    public String toString() {
+      return label;
+    }
+  }
 
   static PemFile parse(Path path, String text) {
     List<Block> blocks = new ArrayList<>();

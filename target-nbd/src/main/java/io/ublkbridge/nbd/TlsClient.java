@@ -2,8 +2,14 @@ package io.ublkbridge.nbd;
 
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandler;
+import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
-import java.util.Optional;
+import io.ublkbridge.target.TargetOpenException.Reason;
+import java.time.Duration;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /// Everything for making one connection secure, with keys and certificates that were just read:
@@ -13,17 +19,39 @@ import org.jspecify.annotations.Nullable;
 /// [io.netty.handler.ssl.SslHandshakeCompletionEvent], and that the server has taken leave by a
 /// [io.netty.handler.ssl.SslCloseCompletionEvent].
 sealed interface TlsClient extends AutoCloseable permits X509Tls, PskTls {
-  /// Reads what the URI names. Blocks on files, so it is for control threads only.
+  /// Reads what the URI names, for control threads only. The files may lie on a disk that does not
+  /// answer, so they are read by a thread that can be left behind.
   ///
   /// @return null if the URI asks for no TLS
-  static @Nullable TlsClient load(NbdUri uri) throws TargetOpenException {
-    Optional<TlsSettings> wanted = uri.tls();
-    if (wanted.isEmpty()) {
+  static @Nullable TlsClient load(NbdUri uri, Duration limit) throws TargetOpenException {
+    if (uri.tls().isEmpty()) {
       return null;
     }
-    TlsSettings settings = wanted.get();
+    TlsSettings settings = uri.tls().get();
+    FutureTask<TlsClient> reading = new FutureTask<>(() -> read(settings, uri.endpoint()));
+    Thread.ofPlatform().daemon().name("nbd-tls-files").start(reading);
+    try {
+      return reading.get(limit.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException e) {
+      throw new TargetOpenException(
+          Reason.TIMED_OUT,
+          "the files of keys and certificates were not read within " + Durations.format(limit),
+          "do not keep them on this disk, or on another that may hang",
+          e);
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof TargetOpenException failure) {
+        throw failure;
+      }
+      throw NbdDialer.interrupted(e);
+    } catch (InterruptedException e) {
+      throw NbdDialer.interrupted(e);
+    }
+  }
+
+  private static TlsClient read(TlsSettings settings, NbdEndpoint endpoint)
+      throws TargetOpenException {
     return switch (settings.mode()) {
-      case X509 -> X509Tls.load(settings, settings.peerName(uri.endpoint()));
+      case X509 -> X509Tls.load(settings, settings.peerName(endpoint));
       case PSK -> PskTls.load(settings);
     };
   }

@@ -65,7 +65,10 @@ final class TlsFailure {
           failure);
     }
     return new TargetOpenException(
-        Reason.REFUSED, "TLS failed: " + innermost(failure).getMessage(), null, failure);
+        Reason.REFUSED,
+        "TLS failed: " + ServerText.clean(String.valueOf(innermost(failure).getMessage())),
+        "does the server's log say why?",
+        failure);
   }
 
   static TargetOpenException closed(boolean handshaking, @Nullable Throwable cause) {

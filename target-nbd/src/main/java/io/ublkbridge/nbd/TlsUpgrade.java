@@ -2,8 +2,6 @@ package io.ublkbridge.nbd;
 
 import io.netty.channel.ChannelHandler;
 import io.netty.channel.ChannelHandlerContext;
-import io.netty.channel.ChannelOption;
-import io.netty.channel.socket.SocketChannel;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import org.jspecify.annotations.Nullable;
@@ -79,17 +77,11 @@ final class TlsUpgrade {
         "somebody in the middle may be trying to slip something in: do you trust the network?");
   }
 
-  /// Notes with the channel what was agreed on, and has every end of a secure connection but an
-  /// orderly one reset the socket: a TLS handler closes by itself when it finds the stream damaged,
-  /// and the server must not execute late what it has not read yet.
+  /// Notes with the channel what was agreed on.
   void complete(ChannelHandlerContext context) {
     ChannelHandler made = handler;
-    if (made == null) {
-      return;
-    }
-    wantedClient().facts(made).keepWith(context.channel());
-    if (context.channel() instanceof SocketChannel) {
-      context.channel().config().setOption(ChannelOption.SO_LINGER, 0);
+    if (made != null) {
+      wantedClient().facts(made).keepWith(context.channel());
     }
   }
 

@@ -157,8 +157,7 @@ final class X509Tls implements TlsClient {
             : context.newHandler(channel.alloc());
     // The handshake phase has a deadline of its own.
     handler.setHandshakeTimeoutMillis(0);
-    // Requests were gathered already; gathering them again would write into the room that is left
-    // in their buffers, which belong to somebody else.
+    // Requests were gathered already; gathering them again would copy them.
     handler.setWrapDataSize(0);
     return handler;
   }

@@ -9,11 +9,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.ublkbridge.nbd.TestPki.Holder;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
+import io.ublkbridge.target.TargetUri;
 import java.math.BigInteger;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyPairGenerator;
 import java.security.PrivateKey;
+import java.time.Duration;
 import java.util.Optional;
 import org.bouncycastle.asn1.pkcs.PrivateKeyInfo;
 import org.bouncycastle.asn1.sec.ECPrivateKey;
@@ -196,6 +198,19 @@ final class TlsFilesTest {
     Holder mixed = new Holder(pki.client().keys(), pki.client().certificate());
     CertificateDirectory directory = new CertificateDirectory(pki.directory(dir, mixed));
     assertFailed("are not a pair", directory::client);
+  }
+
+  /// As on a disk that hangs.
+  @Test
+  void aFileThatNeverAnswersDoesNotHoldUpTheDialer() throws Exception {
+    Path file = dir.resolve("ca-cert.pem");
+    assertEquals(0, new ProcessBuilder("mkfifo", file.toString()).start().waitFor());
+    NbdUri uri = NbdUri.parse(TargetUri.parse("nbds://localhost/?tls-certificates=" + dir));
+    assertRefusal(
+        Reason.TIMED_OUT,
+        "were not read within 100ms",
+        assertThrows(TargetOpenException.class, () -> TlsClient.load(uri, Duration.ofMillis(100))));
+    Files.newOutputStream(file).close();
   }
 
   @Test

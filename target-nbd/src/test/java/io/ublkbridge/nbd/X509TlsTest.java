@@ -7,8 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import io.netty.channel.IoEventLoop;
+import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.handler.ssl.OpenSsl;
+import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslProvider;
 import io.ublkbridge.nbd.NbdDialer.Wish;
 import io.ublkbridge.nbd.TestPki.Holder;
@@ -24,6 +28,8 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
+import javax.net.ssl.SSLEngine;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -285,5 +291,45 @@ final class X509TlsTest {
           throw new IOException("the client is gone");
         },
         "");
+  }
+
+  /// The room behind what was written belongs to whoever has written it.
+  @Test
+  void nothingIsWrittenIntoTheBuffersThatAreSent() throws Exception {
+    TlsSettings settings =
+        TlsSettings.of(Map.of("tls-certificates", pki.directory(dir) + ""), null);
+    SSLEngine engine = TestPki.context(pki.server(), pki).createSSLEngine();
+    engine.setUseClientMode(false);
+    EmbeddedChannel server = new EmbeddedChannel(new SslHandler(engine));
+    EmbeddedChannel client = new EmbeddedChannel();
+    try (TlsClient tls = X509Tls.load(settings, Optional.of("localhost"), provider)) {
+      client.pipeline().addLast(tls.newHandler(client));
+    }
+    while (transfer(client, server) || transfer(server, client)) {
+      assertNull(client.readInbound());
+    }
+    ByteBuf first = Unpooled.directBuffer(64 << 10, 64 << 10);
+    first.writeZero(64 << 10).writerIndex(28);
+    var _ = client.write(first.retain());
+    var _ = client.write(Unpooled.directBuffer().writeZero(64).setByte(0, 1));
+    client.flush();
+    assertEquals(1, first.refCnt(), "what was sent is let go of");
+    for (int i = 0; i < first.capacity(); i++) {
+      assertEquals(0, first.getByte(i), "byte " + i);
+    }
+    assertTrue(transfer(client, server));
+    first.release();
+    var _ = client.close();
+    var _ = server.close();
+  }
+
+  private static boolean transfer(EmbeddedChannel from, EmbeddedChannel to) {
+    boolean any = false;
+    from.runPendingTasks();
+    for (ByteBuf bytes = from.readOutbound(); bytes != null; bytes = from.readOutbound()) {
+      to.writeInbound(bytes);
+      any = true;
+    }
+    return any;
   }
 }
