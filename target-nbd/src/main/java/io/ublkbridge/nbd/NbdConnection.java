@@ -78,7 +78,10 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     this.negotiated = negotiated;
     this.receiveBuffer = receiveBuffer;
     HeaderForm headers = negotiated.info().headers();
-    this.encoder = new RequestEncoder(channel, new SendBuffers(channel.alloc()), headers);
+    SendBuffers own = new SendBuffers(channel.alloc());
+    this.encoder = new RequestEncoder(channel, own, headers);
+    // Only used as long as no queue owns this, whose buffers are its own business.
+    channel.closeFuture().addListener(_ -> own.close());
     this.decoder = new ReplyDecoder(commands, new Replies(), new ServerErrors(server), headers);
   }
 

@@ -67,7 +67,7 @@ final class X509Tls implements TlsClient {
 
   /// @param peerName whom the server's certificate must be for; empty only if it is not verified
   static X509Tls load(TlsSettings settings, Optional<String> peerName) throws TargetOpenException {
-    return load(settings, peerName, provider());
+    return load(settings, peerName, Implementation.CHOSEN);
   }
 
   /// @param provider which implementation to use
@@ -104,14 +104,21 @@ final class X509Tls implements TlsClient {
     }
   }
 
-  private static SslProvider provider() {
-    if (OpenSsl.isAvailable()) {
-      return SslProvider.OPENSSL_REFCNT;
+  /// Which implementation this host has; found out, and said, once.
+  private static final class Implementation {
+    static final SslProvider CHOSEN = choose();
+
+    private Implementation() {}
+
+    private static SslProvider choose() {
+      if (OpenSsl.isAvailable()) {
+        return SslProvider.OPENSSL_REFCNT;
+      }
+      LOG.info(
+          "TLS is done by the JDK, which is slower: no native library ({})",
+          String.valueOf(OpenSsl.unavailabilityCause()));
+      return SslProvider.JDK;
     }
-    LOG.info(
-        "TLS is done by the JDK, which is slower: no native library ({})",
-        String.valueOf(OpenSsl.unavailabilityCause()));
-    return SslProvider.JDK;
   }
 
   private static PeerVerifier verifier(Optional<CertificateDirectory> directory, String peerName)

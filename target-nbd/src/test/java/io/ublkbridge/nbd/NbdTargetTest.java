@@ -6,6 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.netty.buffer.ByteBufAllocator;
+import io.netty.buffer.ByteBufAllocatorMetric;
+import io.netty.buffer.ByteBufAllocatorMetricProvider;
 import io.ublkbridge.nbd.ScriptedServer.Script;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
@@ -14,6 +17,8 @@ import io.ublkbridge.target.RecordedRequest;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetProvider;
+import io.ublkbridge.target.TargetUri;
+import io.ublkbridge.target.UringLoops;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
@@ -299,5 +304,23 @@ final class NbdTargetTest {
       Thread.onSpinWait();
     }
     return memory.requests.stream().map(ScriptedServer.Request::type).toList();
+  }
+
+  /// While the server offers another export than before, one is made every few seconds.
+  @Test
+  void aConnectionThatNoQueueUsesLeavesNoMemoryBehind() throws Exception {
+    ByteBufAllocatorMetric memory =
+        ((ByteBufAllocatorMetricProvider) ByteBufAllocator.DEFAULT).metric();
+    try (ScriptedServer server = ScriptedServer.onTcp(new MemoryServer(1 << 20, ALL, true));
+        UringLoops loops = new UringLoops(1)) {
+      long before = memory.usedDirectMemory();
+      for (int i = 0; i < 32; i++) {
+        new NbdTargetProvider()
+            .open(TargetUri.parse(server.uri("vol")), loops.openContext(Map.of()))
+            .close();
+      }
+      long grown = memory.usedDirectMemory() - before;
+      assertTrue(grown < 16 << 20, grown + " bytes");
+    }
   }
 }

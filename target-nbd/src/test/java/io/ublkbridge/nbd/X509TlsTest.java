@@ -319,8 +319,8 @@ final class X509TlsTest {
     }
     assertTrue(transfer(client, server));
     first.release();
-    var _ = client.close();
-    var _ = server.close();
+    client.finishAndReleaseAll();
+    server.finishAndReleaseAll();
   }
 
   private static boolean transfer(EmbeddedChannel from, EmbeddedChannel to) {
