@@ -3,9 +3,11 @@ package io.ublkbridge.cli;
 import io.ublkbridge.device.DeviceListener;
 import io.ublkbridge.device.QueueLoops;
 import io.ublkbridge.device.TargetRegistry;
+import io.ublkbridge.device.TargetStack;
 import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.kernel.UblkException;
+import io.ublkbridge.queue.BoundedTarget;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
@@ -74,7 +76,7 @@ final class Daemon {
       int cpus = Runtime.getRuntime().availableProcessors();
       QueueLoops loops = new QueueLoops(request.device().loops(cpus), request.device().depth());
       this.loops = loops;
-      BlockTarget target = openTarget(loops);
+      BoundedTarget target = openTarget(loops);
       this.target = target;
       ControlDevice control = ControlDevice.open();
       this.control = control;
@@ -97,11 +99,11 @@ final class Daemon {
     }
   }
 
-  private BlockTarget openTarget(QueueLoops loops) throws TargetOpenException {
+  private BoundedTarget openTarget(QueueLoops loops) throws TargetOpenException {
     OpenContext context =
         new OpenContext(
             loops.loop(0), request.device().readOnly(), untilOpen(), request.targetOptions());
-    return TargetRegistry.load().open(TargetUri.parse(request.source()), context);
+    return TargetStack.open(TargetRegistry.load(), TargetUri.parse(request.source()), context);
   }
 
   private Duration untilOpen() {

@@ -3,58 +3,34 @@ package io.ublkbridge.device;
 import io.ublkbridge.queue.BoundedTarget;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
-import io.ublkbridge.target.Geometry;
-import io.ublkbridge.target.Outage;
-import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.ForwardingTarget;
+import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
-import io.ublkbridge.target.TargetQueue;
-import java.util.Map;
-import java.util.Optional;
+import io.ublkbridge.target.TargetUri;
 
 /// The one place where decorators are put around a target, in their order: bounds → target.
-final class TargetStack {
+public final class TargetStack {
   private TargetStack() {}
 
-  static BlockTarget of(BlockTarget target, DeviceOptions options) {
-    BlockTarget inner = options.readOnly() ? new ReadOnlyTarget(target) : target;
-    return new BoundedTarget(inner);
+  /// Opens the target of a URI with everything that its options put in front of it. Whoever closes
+  /// the result closes all of it.
+  ///
+  /// @throws TargetOpenException if a part of it cannot be opened; nothing is left behind then
+  public static BoundedTarget open(TargetRegistry targets, TargetUri uri, OpenContext context)
+      throws TargetOpenException {
+    BlockTarget target = targets.open(uri, context);
+    return new BoundedTarget(context.readOnly() ? new ReadOnlyTarget(target) : target);
   }
 
   /// Offers a target without its modifying operations; [BoundedTarget] then rejects them.
-  private record ReadOnlyTarget(BlockTarget target) implements BlockTarget {
-    @Override
-    public Geometry geometry() {
-      return target.geometry();
+  private static final class ReadOnlyTarget extends ForwardingTarget {
+    ReadOnlyTarget(BlockTarget target) {
+      super(target);
     }
 
     @Override
     public Capabilities capabilities() {
-      return target.capabilities().asReadOnly();
-    }
-
-    @Override
-    public Map<String, Object> details() {
-      return target.details();
-    }
-
-    @Override
-    public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
-      return target.openQueue(context);
-    }
-
-    @Override
-    public Optional<Outage> outage() {
-      return target.outage();
-    }
-
-    @Override
-    public void stopping() {
-      target.stopping();
-    }
-
-    @Override
-    public void close() {
-      target.close();
+      return super.capabilities().asReadOnly();
     }
   }
 }

@@ -8,6 +8,7 @@ import io.ublkbridge.kernel.DeviceInfo;
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.UblkAbi;
 import io.ublkbridge.kernel.UblkException;
+import io.ublkbridge.queue.BoundedTarget;
 import io.ublkbridge.queue.IoUringDriver;
 import io.ublkbridge.queue.QueueCounters;
 import io.ublkbridge.target.BlockTarget;
@@ -58,32 +59,32 @@ public final class UblkDevice {
   /// Creates and starts a device; on return its node exists and is served. On failure nothing of it
   /// is left.
   ///
-  /// @param target stays the caller's to close, after [#stop]
+  /// @param target of [TargetStack#open]; stays the caller's to close, after [#stop]
   /// @param listener told the id before the disk appears, and that a queue cannot go on
   /// @throws TargetOpenException if a target queue cannot be opened
   /// @throws UblkException if the kernel refuses a step
   public static UblkDevice start(
       ControlDevice control,
       DeviceOptions options,
-      BlockTarget target,
+      BoundedTarget target,
       QueueLoops loops,
       DeviceListener listener)
       throws TargetOpenException {
-    BlockTarget stack = TargetStack.of(target, options);
     int cpus = Runtime.getRuntime().availableProcessors();
-    int queues = Math.min(loops.count(), options.queuesFor(stack.capabilities(), cpus));
+    int queues = Math.min(loops.count(), options.queuesFor(target.capabilities(), cpus));
     if (options.queues() > queues) {
       log.info("using {} of {} queues: more are no use to this target", queues, options.queues());
     }
-    int maxIo = Math.min(options.maxIoBytes(), stack.geometry().maxIoBytes());
+    int maxIo = Math.min(options.maxIoBytes(), target.geometry().maxIoBytes());
     DeviceInfo info = add(control, options, queues, maxIo);
     try {
       listener.added(info.id());
       control.setParams(
           info.id(),
-          DeviceParameters.of(stack.geometry(), stack.capabilities(), options, info.maxIoBytes()));
+          DeviceParameters.of(
+              target.geometry(), target.capabilities(), options, info.maxIoBytes()));
       UblkDevice device = new UblkDevice(control, info, CharDevice.open(info.id(), info.depth()));
-      device.serve(stack, loops, listener::failed);
+      device.serve(target, loops, listener::failed);
       return device;
     } catch (TargetOpenException | RuntimeException e) {
       deleteAfterFailure(control, info.id(), e);

@@ -3,61 +3,27 @@ package io.ublkbridge.queue;
 import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
+import io.ublkbridge.target.ForwardingTarget;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
-import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetQueue;
-import java.util.Map;
-import java.util.Optional;
 
 /// The one place that rejects a request which the target must never see: outside of the disk, not
 /// in whole blocks, longer than allowed, or of a kind that was not offered.
 ///
 /// The kernel keeps to what it was told; this guards against our own mistakes and against requests
 /// that were under way when something changed.
-public final class BoundedTarget implements BlockTarget {
-  private final BlockTarget target;
-
+public final class BoundedTarget extends ForwardingTarget {
   public BoundedTarget(BlockTarget target) {
-    this.target = target;
-  }
-
-  @Override
-  public Geometry geometry() {
-    return target.geometry();
-  }
-
-  @Override
-  public Capabilities capabilities() {
-    return target.capabilities();
-  }
-
-  @Override
-  public Map<String, Object> details() {
-    return target.details();
+    super(target);
   }
 
   @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
-    return new BoundedQueue(target.openQueue(context), geometry(), capabilities());
-  }
-
-  @Override
-  public Optional<Outage> outage() {
-    return target.outage();
-  }
-
-  @Override
-  public void stopping() {
-    target.stopping();
-  }
-
-  @Override
-  public void close() {
-    target.close();
+    return new BoundedQueue(next().openQueue(context), geometry(), capabilities());
   }
 
   private record BoundedQueue(TargetQueue queue, Geometry geometry, Capabilities capabilities)

@@ -22,6 +22,18 @@ public interface BlockTarget extends AutoCloseable {
   /// @throws TargetOpenException if the queue's own connection or file cannot be had
   TargetQueue openQueue(QueueContext context) throws TargetOpenException;
 
+  /// What names these contents for ever: two targets with the same identity hold the same bytes,
+  /// and those never change. Empty where contents may change. Holds no secret.
+  default Optional<String> contentIdentity() {
+    return Optional.empty();
+  }
+
+  /// How much memory, in bytes, a block cache in front of this target gets unless told otherwise; 0
+  /// where it does not pay.
+  default long cacheBytesByDefault() {
+    return 0;
+  }
+
   /// What the target waits for now, if it does. Unlike the rest this may be asked at any time.
   default Optional<Outage> outage() {
     return Optional.empty();

@@ -6,8 +6,10 @@ import io.ublkbridge.device.DeviceListener;
 import io.ublkbridge.device.DeviceOptions;
 import io.ublkbridge.device.QueueLoops;
 import io.ublkbridge.device.TargetRegistry;
+import io.ublkbridge.device.TargetStack;
 import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.kernel.ControlDevice;
+import io.ublkbridge.queue.BoundedTarget;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
@@ -72,11 +74,11 @@ final class ServedDisk implements Disk {
     QueueLoops loops = new QueueLoops(options.loops(cpus), options.depth());
     ControlDevice control = ControlDevice.open();
     try {
-      BlockTarget target =
-          TargetRegistry.load()
-              .open(
-                  TargetUri.parse(uri),
-                  new OpenContext(loops.loop(0), options.readOnly(), DEADLINE, targetOptions));
+      BoundedTarget target =
+          TargetStack.open(
+              TargetRegistry.load(),
+              TargetUri.parse(uri),
+              new OpenContext(loops.loop(0), options.readOnly(), DEADLINE, targetOptions));
       UblkDevice device = UblkDevice.start(control, options, target, loops, new FailingTheTest());
       return new ServedDisk(loops, control, target, device);
     } catch (TargetOpenException e) {

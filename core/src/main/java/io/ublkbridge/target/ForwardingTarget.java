@@ -1,0 +1,64 @@
+package io.ublkbridge.target;
+
+import java.util.Map;
+import java.util.Optional;
+
+/// A decorator's beginning: everything is as the target behind it says, until overridden. The
+/// target behind it is closed with it.
+public abstract class ForwardingTarget implements BlockTarget {
+  private final BlockTarget next;
+
+  protected ForwardingTarget(BlockTarget next) {
+    this.next = next;
+  }
+
+  /// The target behind this one.
+  protected final BlockTarget next() {
+    return next;
+  }
+
+  @Override
+  public Geometry geometry() {
+    return next.geometry();
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return next.capabilities();
+  }
+
+  @Override
+  public Map<String, Object> details() {
+    return next.details();
+  }
+
+  @Override
+  public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
+    return next.openQueue(context);
+  }
+
+  @Override
+  public Optional<String> contentIdentity() {
+    return next.contentIdentity();
+  }
+
+  @Override
+  public long cacheBytesByDefault() {
+    return next.cacheBytesByDefault();
+  }
+
+  @Override
+  public Optional<Outage> outage() {
+    return next.outage();
+  }
+
+  @Override
+  public void stopping() {
+    next.stopping();
+  }
+
+  @Override
+  public void close() {
+    next.close();
+  }
+}
