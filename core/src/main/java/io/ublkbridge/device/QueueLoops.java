@@ -4,9 +4,9 @@ import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.uring.IoUring;
-import io.netty.channel.uring.IoUringIoHandler;
 import io.netty.channel.uring.IoUringIoHandlerConfig;
 import io.netty.util.concurrent.DefaultThreadFactory;
+import io.ublkbridge.kernel.EventLoopTurns;
 import io.ublkbridge.kernel.UblkException;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,7 +36,7 @@ public final class QueueLoops implements AutoCloseable {
     int entries =
         Math.min(RING_ENTRIES_MAX, Integer.highestOneBit(2 * depth + TARGET_ENTRIES - 1) << 1);
     IoHandlerFactory rings =
-        IoUringIoHandler.newFactory(
+        EventLoopTurns.factory(
             new IoUringIoHandlerConfig().setRingSize(entries).setCqSize(2 * entries));
     group =
         new MultiThreadIoEventLoopGroup(count, new DefaultThreadFactory("ublk-queue", true), rings);

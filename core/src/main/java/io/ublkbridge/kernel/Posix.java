@@ -33,6 +33,11 @@ public final class Posix {
   private static final int SOCK_STREAM = 1;
   private static final int SOCK_CLOEXEC = O_CLOEXEC;
   private static final int F_SETFL = 4;
+  private static final int F_DUPFD_CLOEXEC = 1030;
+  private static final int SOL_SOCKET = 1;
+  private static final int SO_LINGER = 13;
+  private static final int MSG_DONTWAIT = 0x40;
+  private static final int MSG_NOSIGNAL = 0x4000;
   private static final int PR_SET_IO_FLUSHER = 57;
   private static final int MNT_DETACH = 2;
 
@@ -116,6 +121,54 @@ public final class Posix {
         return error;
       }
       return fd;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// Another descriptor of the same open file, which outlives the first (`F_DUPFD_CLOEXEC`).
+  ///
+  /// @return the file descriptor, or a negative error number
+  public static int duplicate(int fd) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      int result = (int) Fcntl.HANDLE.invokeExact(captured, fd, F_DUPFD_CLOEXEC, 0);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `send(2)` of as much as the socket takes at once; never waits, never raises a signal.
+  ///
+  /// @param address of `lengthBytes` bytes that the caller keeps alive
+  /// @return bytes sent, or a negative error number, `EAGAIN` if it takes nothing now
+  public static long send(int fd, long address, long lengthBytes) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      long result =
+          (long)
+              Send.HANDLE.invokeExact(
+                  captured, fd, address, lengthBytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// Whether the socket's connection is reset when it is closed, and what was not sent or read yet
+  /// thrown away (`SO_LINGER` of no time). Means nothing to a Unix socket.
+  ///
+  /// @return 0, or a negative error number
+  public static int resetOnClose(int fd, boolean reset) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment captured = CAPTURED.get();
+      MemorySegment linger = arena.allocateFrom(JAVA_INT, reset ? 1 : 0, 0);
+      int result =
+          (int)
+              SetSockOpt.HANDLE.invokeExact(
+                  captured, fd, SOL_SOCKET, SO_LINGER, linger, (int) linger.byteSize());
+      return result < 0 ? errno(captured) : result;
     } catch (Throwable e) {
       throw impossible(e);
     }
@@ -263,6 +316,17 @@ public final class Posix {
   private static final class Fcntl {
     static final MethodHandle HANDLE =
         linkVariadic("fcntl", 2, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT);
+  }
+
+  /// The buffer is passed as an address, so that no segment is made for it on each call.
+  private static final class Send {
+    static final MethodHandle HANDLE =
+        link("send", JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT);
+  }
+
+  private static final class SetSockOpt {
+    static final MethodHandle HANDLE =
+        link("setsockopt", JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT);
   }
 
   private static final class Prctl {

@@ -3,10 +3,11 @@ package io.ublkbridge.queue;
 import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.uring.IoUringIoEvent;
-import io.netty.channel.uring.IoUringIoHandle;
 import io.netty.channel.uring.IoUringIoOps;
 import io.ublkbridge.kernel.CharDevice;
+import io.ublkbridge.kernel.EventLoopTurns;
 import io.ublkbridge.kernel.IoCommand;
+import io.ublkbridge.kernel.TurnHandle;
 import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.TargetQueue;
 import java.lang.foreign.MemorySegment;
@@ -19,7 +20,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Confined to the queue's event loop. Netty sleeps and loses count when an exception leaves
 /// [#handle], so none does.
-public final class IoUringDriver implements UblkDriver, IoUringIoHandle {
+public final class IoUringDriver implements UblkDriver, TurnHandle {
   private final CharDevice device;
   private final MemorySegment descriptors;
   private final int index;
@@ -27,6 +28,13 @@ public final class IoUringDriver implements UblkDriver, IoUringIoHandle {
   private final UblkQueue queue;
   private final CompletableFuture<Void> unregistered = new CompletableFuture<>();
   private @Nullable IoRegistration registration;
+  private @Nullable EventLoopTurns turns;
+
+  /// Tags whose commits leave at the end of this turn, and their results.
+  private final int[] committedTags;
+
+  private final int[] committedResults;
+  private int committed;
 
   /// Prepares the queue of a device; to be registered with the event loop of `context`.
   public IoUringDriver(
@@ -39,6 +47,8 @@ public final class IoUringDriver implements UblkDriver, IoUringIoHandle {
     this.descriptors = device.mapDescriptors(context.index());
     this.index = context.index();
     this.depth = context.depth();
+    this.committedTags = new int[depth];
+    this.committedResults = new int[depth];
     this.queue = new UblkQueue(name, this, target, failureHandler);
   }
 
@@ -70,6 +80,11 @@ public final class IoUringDriver implements UblkDriver, IoUringIoHandle {
   /// Completes when the ring no longer knows the driver, after [#stop]. Any thread may ask.
   public CompletableFuture<Void> stopped() {
     return unregistered;
+  }
+
+  @Override
+  public void joined(EventLoopTurns loopTurns) {
+    turns = loopTurns;
   }
 
   @Override
@@ -106,7 +121,28 @@ public final class IoUringDriver implements UblkDriver, IoUringIoHandle {
 
   @Override
   public void commitAndFetch(int tag, int result) {
-    submit(IoCommand.commitAndFetch(device.fd(), index, tag, result));
+    EventLoopTurns loopTurns = turns;
+    if (loopTurns == null) {
+      throw new IllegalStateException(queue + " is on a loop without turns");
+    }
+    if (committed == 0) {
+      loopTurns.endWith(this);
+    }
+    committedTags[committed] = tag;
+    committedResults[committed] = result;
+    committed++;
+  }
+
+  @Override
+  public void turnEnded() {
+    try {
+      for (int i = 0; i < committed; i++) {
+        submit(IoCommand.commitAndFetch(device.fd(), index, committedTags[i], committedResults[i]));
+      }
+      committed = 0;
+    } catch (RuntimeException | Error e) {
+      queue.failed(e);
+    }
   }
 
   @Override

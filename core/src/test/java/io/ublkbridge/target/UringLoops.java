@@ -3,7 +3,8 @@ package io.ublkbridge.target;
 import io.netty.channel.EventLoop;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
-import io.netty.channel.uring.IoUringIoHandler;
+import io.netty.channel.uring.IoUringIoHandlerConfig;
+import io.ublkbridge.kernel.EventLoopTurns;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -14,7 +15,9 @@ public final class UringLoops implements AutoCloseable {
   private final MultiThreadIoEventLoopGroup group;
 
   public UringLoops(int count) {
-    group = new MultiThreadIoEventLoopGroup(count, IoUringIoHandler.newFactory());
+    group =
+        new MultiThreadIoEventLoopGroup(
+            count, EventLoopTurns.factory(new IoUringIoHandlerConfig()));
   }
 
   public IoEventLoop next() {

@@ -109,11 +109,6 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
   }
 
   @Override
-  public void channelActive(ChannelHandlerContext context) {
-    HangupWatch.start(context.channel(), receiveBuffer);
-  }
-
-  @Override
   public void handlerRemoved(ChannelHandlerContext context) {
     end();
   }

@@ -6,13 +6,10 @@ import static io.ublkbridge.nbd.NbdProtocol.NBD_ESHUTDOWN;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
-import io.netty.channel.ChannelException;
 import io.netty.channel.ChannelFutureListener;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoop;
-import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.Errors;
 import io.netty.handler.ssl.SslCloseCompletionEvent;
 import io.ublkbridge.target.BlockRequest;
@@ -83,6 +80,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     // Only used as long as no queue owns this, whose buffers are its own business.
     channel.closeFuture().addListener(_ -> own.close());
     this.decoder = new ReplyDecoder(commands, new Replies(), new ServerErrors(server), headers);
+    resetOnClose(true);
   }
 
   Negotiated negotiated() {
@@ -244,7 +242,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     loss = why;
     decoder.stop();
     encoder.close();
-    reset();
+    closeSocket();
     Owner user = owner;
     if (user != null) {
       user.lost(this, why);
@@ -255,23 +253,18 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     }
   }
 
-  /// Closes in a way that makes the server drop what it has not read yet.
-  private void reset() {
-    if (channel instanceof SocketChannel && !disconnecting) {
-      try {
-        channel.config().setOption(ChannelOption.SO_LINGER, 0);
-      } catch (ChannelException alreadyClosed) {
-        // Then there is nothing left to drop.
-      }
-    }
-    closeSocket();
-  }
-
   /// Closes without a word: a goodbye inside TLS could wait for a server that does not read.
   private void closeSocket() {
     ChannelHandlerContext first = channel.pipeline().firstContext();
     if (first != null) {
       first.close();
+    }
+  }
+
+  /// A TLS handler may close the channel before this hears of it, so it is said beforehand.
+  private void resetOnClose(boolean reset) {
+    if (channel instanceof RingSocketChannel socket) {
+      socket.resetOnClose(reset);
     }
   }
 
@@ -295,6 +288,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
       return;
     }
     disconnecting = true;
+    resetOnClose(false);
     encoder.add(0, NBD_CMD_DISC, 0, 0, 0);
     encoder.flush();
     channel.writeAndFlush(channel.alloc().buffer(0)).addListener(ChannelFutureListener.CLOSE);

@@ -1,12 +1,13 @@
 package io.ublkbridge.nbd;
 
 import io.netty.bootstrap.Bootstrap;
-import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.ConnectTimeoutException;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.unix.DomainSocketAddress;
+import io.netty.channel.unix.UnixChannel;
 import io.netty.channel.uring.IoUringChannelOption;
 import io.netty.channel.uring.IoUringDomainSocketChannel;
 import io.netty.channel.uring.IoUringSocketChannel;
@@ -15,6 +16,7 @@ import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import java.io.FileNotFoundException;
+import java.io.IOException;
 import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -24,6 +26,7 @@ import java.net.UnknownHostException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
@@ -74,86 +77,117 @@ record NbdDialer(NbdUri uri, Duration timeout) {
       if (!share.isPositive()) {
         break;
       }
-      Promise<NbdConnection> handshake = loop.newPromise();
-      ChannelFuture connecting = connect(loop, addresses.get(i), handshake, wish, share);
-      Throwable cause = await(connecting, share);
-      if (cause == null) {
-        return handShaken(handshake, connecting);
+      try {
+        return shakeHands(loop, connected(loop, addresses.get(i), share), wish, share);
+      } catch (ConnectFailure e) {
+        // The name may stand for several addresses, not all of them in use: try the next.
+        failure = connectFailure(e.why());
       }
-      // The name may stand for several addresses, not all of them in use: try the next.
-      failure = connectFailure(cause);
     }
     throw failure != null ? failure : noAnswer(null);
   }
 
-  private ChannelFuture connect(
-      IoEventLoop loop,
-      SocketAddress address,
-      Promise<NbdConnection> handshake,
-      Wish wish,
-      Duration limit)
-      throws TargetOpenException {
-    Channel connected = address instanceof VsockAddress vsock ? vsock.connect() : null;
-    boolean unix = address instanceof DomainSocketAddress;
-    ReceiveBuffer receiveBuffer = new ReceiveBuffer();
-    OptionHaggling haggling = new OptionHaggling(uri.exportName(), wish.purpose());
+  /// That nobody is to be had at an address.
+  private static final class ConnectFailure extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    ConnectFailure(Throwable why) {
+      super(why);
+    }
+
+    Throwable why() {
+      return Objects.requireNonNull(getCause());
+    }
+  }
+
+  private RingSocketChannel connected(IoEventLoop loop, SocketAddress address, Duration limit)
+      throws ConnectFailure, TargetOpenException {
+    if (address instanceof VsockAddress vsock) {
+      return new RingSocketChannel(vsock.connect(), new ReceiveBuffer());
+    }
+    Promise<RingSocketChannel> taken = loop.newPromise();
+    ChannelFuture connecting = connect(loop, address, limit);
+    connecting.addListener(_ -> {
+      if (!connecting.isSuccess()) {
+        taken.tryFailure(connecting.cause());
+        return;
+      }
+      try {
+        RingSocketChannel socket =
+            RingSocketChannel.takeOver((UnixChannel) connecting.channel(), new ReceiveBuffer());
+        if (!taken.trySuccess(socket)) {
+          socket.unsafe().closeForcibly();
+        }
+      } catch (IOException e) {
+        taken.tryFailure(e);
+      }
+    });
+    try {
+      // The attempt has a deadline of its own.
+      return taken.get(limit.plus(GRACE).toMillis(), TimeUnit.MILLISECONDS);
+    } catch (ExecutionException e) {
+      throw new ConnectFailure(Objects.requireNonNull(e.getCause()));
+    } catch (TimeoutException | InterruptedException e) {
+      taken.cancel(false);
+      connecting.channel().close();
+      if (e instanceof InterruptedException) {
+        throw interrupted(e);
+      }
+      throw new ConnectFailure(new ConnectTimeoutException());
+    }
+  }
+
+  /// Has Netty connect; its channel reads nothing.
+  private static ChannelFuture connect(IoEventLoop loop, SocketAddress address, Duration limit) {
     Bootstrap bootstrap =
         new Bootstrap()
             .group(loop)
             .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(1, limit.toMillis()))
-            .option(ChannelOption.RECVBUF_ALLOCATOR, receiveBuffer)
-            .handler(
-                new HandshakeHandler(uri.endpoint().toString(), haggling, receiveBuffer, handshake)
-                    .securedBy(wish.tls())
-                    .within(limit, timeout));
-    ChannelFuture connecting;
-    if (connected != null) {
-      connecting = bootstrap.channelFactory(() -> connected).register();
-    } else if (unix) {
-      connecting = bootstrap.channel(IoUringDomainSocketChannel.class).connect(address);
-    } else {
-      bootstrap
-          .option(ChannelOption.TCP_NODELAY, true)
-          .option(ChannelOption.SO_KEEPALIVE, true)
-          .option(IoUringChannelOption.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
-          .option(IoUringChannelOption.TCP_KEEPINTVL, KEEPALIVE_SECONDS)
-          .option(IoUringChannelOption.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLIS);
-      connecting = bootstrap.channel(IoUringSocketChannel.class).connect(address);
+            .option(ChannelOption.AUTO_READ, false)
+            .handler(new ChannelInboundHandlerAdapter());
+    if (address instanceof DomainSocketAddress) {
+      return bootstrap.channel(IoUringDomainSocketChannel.class).connect(address);
     }
-    connecting.channel().closeFuture().addListener(_ -> receiveBuffer.release());
-    return connecting;
+    return bootstrap
+        .option(ChannelOption.TCP_NODELAY, true)
+        .option(ChannelOption.SO_KEEPALIVE, true)
+        .option(IoUringChannelOption.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
+        .option(IoUringChannelOption.TCP_KEEPINTVL, KEEPALIVE_SECONDS)
+        .option(IoUringChannelOption.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLIS)
+        .channel(IoUringSocketChannel.class)
+        .connect(address);
   }
 
-  /// Waits for the attempt, which has a deadline of its own.
-  ///
-  /// @return why it failed, or null
-  private @Nullable Throwable await(ChannelFuture connecting, Duration limit)
+  private NbdConnection shakeHands(
+      IoEventLoop loop, RingSocketChannel channel, Wish wish, Duration limit)
       throws TargetOpenException {
-    try {
-      if (connecting.await(limit.plus(GRACE).toMillis())) {
-        return connecting.cause();
-      }
-      connecting.channel().close();
-      return new ConnectTimeoutException();
-    } catch (InterruptedException e) {
-      connecting.channel().close();
-      throw interrupted(e);
-    }
-  }
-
-  private NbdConnection handShaken(Promise<NbdConnection> handshake, ChannelFuture connecting)
-      throws TargetOpenException {
+    Promise<NbdConnection> handshake = loop.newPromise();
+    OptionHaggling haggling = new OptionHaggling(uri.exportName(), wish.purpose());
+    channel
+        .pipeline()
+        .addLast(
+            new HandshakeHandler(
+                    uri.endpoint().toString(), haggling, channel.receiveBuffer(), handshake)
+                .securedBy(wish.tls())
+                .within(limit, timeout));
+    channel
+        .register(loop)
+        .addListener(registered -> {
+          if (!registered.isSuccess()) {
+            handshake.tryFailure(registered.cause());
+          }
+        });
     try {
       return handshake.get(timeout.plus(GRACE).toMillis(), TimeUnit.MILLISECONDS);
     } catch (ExecutionException e) {
       if (e.getCause() instanceof TargetOpenException failure) {
         // It may still be telling the server why; then its loop must not end.
-        connecting.channel().closeFuture().awaitUninterruptibly(GRACE.toMillis());
+        channel.closeFuture().awaitUninterruptibly(GRACE.toMillis());
         throw failure;
       }
       throw interrupted(e);
     } catch (InterruptedException | TimeoutException e) {
-      connecting.channel().close();
+      channel.close();
       throw interrupted(e);
     }
   }

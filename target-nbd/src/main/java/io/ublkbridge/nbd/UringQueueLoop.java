@@ -1,6 +1,7 @@
 package io.ublkbridge.nbd;
 
 import io.netty.channel.IoEventLoop;
+import io.netty.util.concurrent.GlobalEventExecutor;
 import java.time.Duration;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
@@ -22,13 +23,13 @@ record UringQueueLoop(IoEventLoop loop) implements QueueLoop {
     }
   }
 
+  /// By a timer of another thread: as long as a loop has one of its own, each of its waits costs a
+  /// timeout.
   @Override
   public void after(Duration delay, Runnable action) {
-    try {
-      loop.schedule(guarded(action), delay.toNanos(), TimeUnit.NANOSECONDS);
-    } catch (RejectedExecutionException e) {
-      LOG.debug("the loop has ended", e);
-    }
+    var _ =
+        GlobalEventExecutor.INSTANCE.schedule(
+            () -> execute(action), delay.toNanos(), TimeUnit.NANOSECONDS);
   }
 
   private static Runnable guarded(Runnable action) {

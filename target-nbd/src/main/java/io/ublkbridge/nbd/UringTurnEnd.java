@@ -3,29 +3,19 @@ package io.ublkbridge.nbd;
 import io.netty.channel.IoEvent;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoRegistration;
-import io.netty.channel.uring.IoUringIoHandle;
-import io.netty.channel.uring.IoUringIoOps;
+import io.ublkbridge.kernel.EventLoopTurns;
+import io.ublkbridge.kernel.TurnHandle;
 import java.util.concurrent.ExecutionException;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
+import org.jspecify.annotations.Nullable;
 
-/// The end of a turn of an io_uring event loop.
-///
-/// Requests come one by one from the completions of one turn of the loop, and nothing says which is
-/// the last; a task of the loop may be held up for 128 turns. So this puts a no-operation into the
-/// ring: it comes back in the next turn, behind everything of this one.
+/// The end of a turn of an io_uring event loop: requests come one by one from the completions of
+/// one turn, and nothing says which is the last.
 ///
 /// Confined to the loop, except the constructor and [#close].
-final class UringTurnEnd implements TurnEnd, IoUringIoHandle {
-  private static final Logger LOG = LoggerFactory.getLogger(UringTurnEnd.class);
-
-  private static final byte IORING_OP_NOP = 0;
-  private static final IoUringIoOps NOP =
-      new IoUringIoOps(
-          IORING_OP_NOP, (byte) 0, (short) 0, -1, 0L, 0L, 0, 0, 0L, (short) 0, (short) 0, 0, 0L);
-
+final class UringTurnEnd implements TurnEnd, TurnHandle {
   private final Runnable action;
   private final IoRegistration registration;
+  private @Nullable EventLoopTurns turns;
   private boolean armed;
 
   /// Registers with `loop`; to be called from another thread.
@@ -37,22 +27,29 @@ final class UringTurnEnd implements TurnEnd, IoUringIoHandle {
   }
 
   @Override
+  public void joined(EventLoopTurns loopTurns) {
+    turns = loopTurns;
+  }
+
+  @Override
   public boolean arm() {
-    if (!armed) {
-      armed = registration.isValid() && registration.submit(NOP) != 0;
+    EventLoopTurns loopTurns = turns;
+    if (!armed && loopTurns != null && registration.isValid()) {
+      armed = true;
+      loopTurns.endWith(this);
     }
     return armed;
   }
 
   @Override
-  public void handle(IoRegistration from, IoEvent event) {
+  public void turnEnded() {
     armed = false;
-    try {
-      action.run();
-    } catch (RuntimeException e) {
-      // Netty would put the loop to sleep.
-      LOG.error("cannot flush NBD requests", e);
-    }
+    action.run();
+  }
+
+  @Override
+  public void handle(IoRegistration from, IoEvent event) {
+    throw new IllegalStateException("nothing was submitted");
   }
 
   /// Callable from every thread.

@@ -1,6 +1,5 @@
 package io.ublkbridge.nbd;
 
-import io.netty.channel.Channel;
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.VsockSocket;
 import io.ublkbridge.target.TargetOpenException;
@@ -19,11 +18,11 @@ final class VsockAddress extends SocketAddress {
 
   /// Connects. Blocks, for two seconds at most.
   ///
-  /// @return a channel that is connected and belongs to no loop yet
-  Channel connect() throws TargetOpenException {
+  /// @return a file descriptor that belongs to the caller
+  int connect() throws TargetOpenException {
     int fd = VsockSocket.connect((int) endpoint.cid(), (int) endpoint.port());
     if (fd >= 0) {
-      return AdoptedSocket.channel(fd);
+      return fd;
     }
     throw switch (-fd) {
       // What is not listened on is reset by one kind of hypervisor, refused by another.

@@ -130,7 +130,7 @@ final class SimulatedServer {
       int at = 0;
       while (at < bytes.length && channel.isOpen()) {
         int piece = Math.min(bytes.length - at, 1 + random.nextInt(bytes.length));
-        ByteBuf buffer = receiveBuffer.newHandle().allocate(UnpooledByteBufAllocator.DEFAULT);
+        ByteBuf buffer = receiveBuffer.take(UnpooledByteBufAllocator.DEFAULT);
         buffer.writeBytes(bytes, at, piece);
         channel.writeInbound(buffer);
         at += piece;

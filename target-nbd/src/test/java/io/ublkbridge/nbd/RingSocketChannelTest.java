@@ -4,8 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.netty.bootstrap.Bootstrap;
-import io.netty.channel.ChannelOption;
 import io.netty.channel.IoEventLoop;
 import io.netty.util.concurrent.Promise;
 import io.ublkbridge.kernel.Posix;
@@ -22,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /// A socket that Netty did not make works as one that it did. Shown with a Unix socket, which every
 /// machine has; the device tests do the same with a vsock.
-final class AdoptedSocketTest {
+final class RingSocketChannelTest {
   private static final int AF_UNIX = 1;
 
   @TempDir Path directory;
@@ -47,16 +45,14 @@ final class AdoptedSocketTest {
       IoEventLoop loop = loops.next();
       ReceiveBuffer receiveBuffer = new ReceiveBuffer();
       Promise<NbdConnection> handshake = loop.newPromise();
-      Bootstrap bootstrap =
-          new Bootstrap()
-              .group(loop)
-              .channelFactory(() -> AdoptedSocket.channel(fd))
-              .option(ChannelOption.RECVBUF_ALLOCATOR, receiveBuffer)
-              .handler(
-                  new HandshakeHandler(
-                          "test", new OptionHaggling("disk", Purpose.USE), receiveBuffer, handshake)
-                      .within(Duration.ofSeconds(9), Duration.ofSeconds(9)));
-      assertTrue(bootstrap.register().await(10, TimeUnit.SECONDS));
+      RingSocketChannel channel = new RingSocketChannel(fd, receiveBuffer);
+      channel
+          .pipeline()
+          .addLast(
+              new HandshakeHandler(
+                      "test", new OptionHaggling("disk", Purpose.USE), receiveBuffer, handshake)
+                  .within(Duration.ofSeconds(9), Duration.ofSeconds(9)));
+      assertTrue(channel.register(loop).await(10, TimeUnit.SECONDS));
       NbdConnection connection = handshake.get(10, TimeUnit.SECONDS);
       RecordedRequest read = RecordedRequest.read(4096, 1 << 16);
       loop.execute(() -> {
@@ -69,7 +65,6 @@ final class AdoptedSocketTest {
       while (memory.seen(NbdProtocol.NBD_CMD_DISC).isEmpty()) {
         Thread.onSpinWait();
       }
-      receiveBuffer.release();
     }
   }
 }

@@ -1,0 +1,110 @@
+package io.ublkbridge.kernel;
+
+import io.netty.channel.IoHandle;
+import io.netty.channel.IoHandler;
+import io.netty.channel.IoHandlerContext;
+import io.netty.channel.IoHandlerFactory;
+import io.netty.channel.IoRegistration;
+import io.netty.channel.uring.IoUringIoHandler;
+import io.netty.channel.uring.IoUringIoHandlerConfig;
+import io.netty.util.concurrent.ThreadAwareExecutor;
+import java.util.ArrayList;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// Netty's io_uring handler with an end to each turn of the loop: the last moment before it waits
+/// for completions again, after the completions and tasks of the turn.
+///
+/// Netty enters the kernel as soon as the completions at hand are handled, if anything was
+/// submitted meanwhile, and then once more to wait. What is submitted at the end of the turn goes
+/// with the wait: one entry for both.
+///
+/// Confined to the event loop.
+public final class EventLoopTurns implements IoHandler {
+  private static final Logger log = LoggerFactory.getLogger(EventLoopTurns.class);
+
+  private final IoHandler ring;
+  private final List<TurnHandle> ending = new ArrayList<>();
+
+  private EventLoopTurns(IoHandler ring) {
+    this.ring = ring;
+  }
+
+  /// Makes the handlers of loops, each with a ring of its own.
+  public static IoHandlerFactory factory(IoUringIoHandlerConfig config) {
+    IoHandlerFactory rings = IoUringIoHandler.newFactory(config);
+    return new IoHandlerFactory() {
+      @Override
+      public IoHandler newHandler(ThreadAwareExecutor executor) {
+        return new EventLoopTurns(rings.newHandler(executor));
+      }
+
+      @Override
+      public boolean isChangingThreadSupported() {
+        return rings.isChangingThreadSupported();
+      }
+    };
+  }
+
+  /// Asks for one call of [TurnHandle#turnEnded] at the end of this turn. A handle asks once a
+  /// turn.
+  public void endWith(TurnHandle handle) {
+    ending.add(handle);
+  }
+
+  private void endTurn() {
+    // Grows while it is walked: what ends a turn may bring more to do before it.
+    for (int i = 0; i < ending.size(); i++) {
+      try {
+        ending.get(i).turnEnded();
+      } catch (RuntimeException | Error e) {
+        // The others still have to submit, or what they hold would hang.
+        log.error("a turn of the event loop did not end well", e);
+      }
+    }
+    ending.clear();
+  }
+
+  @Override
+  public void initialize() {
+    ring.initialize();
+  }
+
+  @Override
+  public int run(IoHandlerContext context) {
+    if (!ending.isEmpty()) {
+      endTurn();
+    }
+    return ring.run(context);
+  }
+
+  @Override
+  public void prepareToDestroy() {
+    endTurn();
+    ring.prepareToDestroy();
+  }
+
+  @Override
+  public void destroy() {
+    ring.destroy();
+  }
+
+  @Override
+  public IoRegistration register(IoHandle handle) throws Exception {
+    if (handle instanceof TurnHandle turnHandle) {
+      turnHandle.joined(this);
+    }
+    return ring.register(handle);
+  }
+
+  @Override
+  public void wakeup() {
+    ring.wakeup();
+  }
+
+  @Override
+  public boolean isCompatible(Class<? extends IoHandle> handleType) {
+    return ring.isCompatible(handleType);
+  }
+}
