@@ -51,6 +51,7 @@ final class RingSocketChannel extends AbstractChannel {
   private static final short IORING_RECVSEND_POLL_FIRST = 1;
 
   private static final int IORING_CQE_F_SOCK_NONEMPTY = 1 << 2;
+  private static final int MSG_WAITALL = 0x100;
   private static final int MSG_NOSIGNAL = 0x4000;
 
   private static final ChannelMetadata METADATA = new ChannelMetadata(false);
@@ -68,6 +69,9 @@ final class RingSocketChannel extends AbstractChannel {
   private long receiveId;
   private boolean receiveDue;
   private boolean socketEmpty;
+
+  /// How many bytes are bound to come; 0 if nobody knows.
+  private int expectedBytes;
 
   /// What the ring is sending, and what that is called.
   private @Nullable ByteBuf sending;
@@ -92,6 +96,11 @@ final class RingSocketChannel extends AbstractChannel {
       throw new IOException("cannot take over the socket: " + Errno.describe(-fd));
     }
     return new RingSocketChannel(fd, receiveBuffer);
+  }
+
+  /// Has the next receive wait for so many bytes, which are known to come; 0 for whatever comes.
+  void expect(int bytes) {
+    expectedBytes = bytes;
   }
 
   /// Joins a loop. Callable from every thread.
@@ -152,13 +161,17 @@ final class RingSocketChannel extends AbstractChannel {
     }
     ByteBuf buffer = receiveBuffer.take(alloc());
     receiving = buffer;
+    boolean waitForAll = expectedBytes > 0;
+    int lengthBytes =
+        waitForAll ? Math.min(expectedBytes, buffer.writableBytes()) : buffer.writableBytes();
+    expectedBytes = 0;
     receiveId =
         submit(
             IORING_OP_RECV,
             socketEmpty ? IORING_RECVSEND_POLL_FIRST : 0,
             address(buffer) + buffer.writerIndex(),
-            buffer.writableBytes(),
-            0);
+            lengthBytes,
+            waitForAll ? MSG_WAITALL : 0);
     if (receiveId == 0) {
       receiving = null;
       buffer.release();
