@@ -10,12 +10,14 @@ import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.OpenContext;
+import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.UnaryOperator;
 
 /// A disk served from the test's own process, by the classes that the server process is made of.
@@ -94,6 +96,11 @@ final class ServedDisk implements Disk {
       System.out.println("a queue cannot go on: " + reason);
       Runtime.getRuntime().halt(70);
     }
+  }
+
+  /// What the target waits for, if it does.
+  Optional<Outage> outage() {
+    return target.outage();
   }
 
   /// What the target says of itself.
