@@ -70,7 +70,7 @@ final class ChangedServerIT {
         ServedDisk disk = ServedDisk.serve(server.uri(), Map.of("io-timeout", "2s"))) {
       server.suspend();
       Process writer = start(write("old", 0, disk));
-      awaitOutage(disk, "cannot reconnect: no answer");
+      awaitOutage(disk, "no greeting within");
       server.resume();
       assertEquals(0, writer.waitFor(), "nobody noticed");
       Command.shell(write("new", 0, disk));

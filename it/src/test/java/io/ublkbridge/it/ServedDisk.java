@@ -115,6 +115,7 @@ final class ServedDisk implements Disk {
 
   @Override
   public void close() {
+    target.stopping();
     // What udev or a program that just ended still holds open does not keep the disk.
     device.stop(DEADLINE);
     target.close();
