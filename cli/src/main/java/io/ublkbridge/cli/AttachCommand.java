@@ -47,7 +47,10 @@ final class AttachCommand implements Verb {
   @Parameters(paramLabel = "URI", description = "What to attach.")
   private String uri = "";
 
-  @Option(names = "--name", description = "What to call it. Default: derived from the URI.")
+  @Option(
+      names = "--name",
+      paramLabel = "NAME",
+      description = "What to call it. Default: derived from the URI.")
   private @Nullable String name;
 
   @Option(

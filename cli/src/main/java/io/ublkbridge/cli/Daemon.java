@@ -8,13 +8,16 @@ import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.kernel.UblkException;
 import io.ublkbridge.queue.BoundedTarget;
+import io.ublkbridge.queue.QueueCounters;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.OpenContext;
+import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -139,21 +142,47 @@ final class Daemon {
       // Ended while starting: whoever started this process knows the id and deletes the device.
       return;
     }
-    int status = ExitCode.FAILURE.status();
+    ExitCode status = ExitCode.FAILURE;
     try {
       log.info("stopping {}", device.path());
+      List<QueueCounters> queues = device.counters();
+      long failedBefore = failed(queues);
       if (target != null) {
         target.stopping();
       }
       device.stop(STOP_DEADLINE);
+      boolean lost = isRemoteLost(failed(queues) - failedBefore);
       release();
-      files.removeLog();
-      status = 0;
+      if (!lost) {
+        files.removeLog();
+      }
+      status = lost ? ExitCode.UNREACHABLE : ExitCode.DONE;
     } catch (RuntimeException e) {
       log.error("{} did not stop cleanly", device.path(), e);
     }
     // Not left to the exit: it would report the signal although the stop was clean.
-    Runtime.getRuntime().halt(status);
+    Runtime.getRuntime().halt(status.status());
+  }
+
+  private static long failed(List<QueueCounters> queues) {
+    return queues.stream().mapToLong(QueueCounters::errors).sum();
+  }
+
+  /// Whether the disk was stopped without its remote, and something is lost by that.
+  ///
+  /// @param failed how many requests have failed since the stop began
+  private boolean isRemoteLost(long failed) {
+    Outage outage = target == null ? null : target.outage().orElse(null);
+    if (outage == null || (failed == 0 && outage.unflushedWrites() == 0)) {
+      return false;
+    }
+    log.error(
+        "stopped while the remote was gone ({}): {} requests failed, {} completed writes were not"
+            + " flushed",
+        outage.why(),
+        failed,
+        outage.unflushedWrites());
+    return true;
   }
 
   /// Gives back what is left once there is no device any more.

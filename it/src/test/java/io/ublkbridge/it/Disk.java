@@ -21,7 +21,9 @@ interface Disk extends AutoCloseable {
 
   /// Attaches with the command, and expects the disk to be usable at once.
   static Disk attach(String uri, String... options) {
-    List<String> command = new ArrayList<>(List.of("ublk-bridge", "attach", uri));
+    // As long as it takes in an emulator on a busy host.
+    List<String> command =
+        new ArrayList<>(List.of("ublk-bridge", "attach", uri, "--timeout", "4m"));
     command.addAll(List.of(options));
     Command attached = Command.run(command).succeeded();
     assertTrue(

@@ -4,11 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -32,8 +35,77 @@ final class LostServerIT {
     server.kill();
     Instant begin = Instant.now();
     Command.ublkBridge("detach", "lost").succeeded();
-    assertTrue(Duration.between(begin, Instant.now()).compareTo(PATIENCE) < 0);
+    assertEndedSince(begin, "detach");
     assertTrue(Files.notExists(disk.path()));
+  }
+
+  /// Nothing is lost, so it ends as if all were well.
+  @Test
+  void controlCDoesNotWaitForAServerThatIsGone() throws Exception {
+    NbdServer server = NbdServer.nbdkit("memory", "64M");
+    Path errors = dir.resolve("err");
+    // Whoever started these tests may have told everything below to ignore the signal.
+    Process front =
+        new ProcessBuilder(
+                "env",
+                "--default-signal=INT",
+                "ublk-bridge",
+                "attach",
+                server.uri(),
+                "--foreground",
+                "--timeout",
+                "5m",
+                "--name",
+                "front")
+            .redirectError(errors.toFile())
+            .start();
+    String path = String.valueOf(front.inputReader().readLine());
+    assertTrue(path.startsWith("/dev/ublkb"), () -> path + Command.shell("cat " + errors));
+    server.kill();
+    Command.shell("until grep -q 'requests wait, reconnecting' " + errors + "; do sleep 0.2; done");
+    Instant begin = Instant.now();
+    Command.shell("kill -INT " + front.pid());
+    assertEquals(0, front.waitFor());
+    assertEndedSince(begin, "Ctrl-C");
+    assertTrue(Files.notExists(Path.of(path)));
+  }
+
+  /// As `systemctl stop` does it. The status tells that somebody's write was given up.
+  @Test
+  void aSignalDoesNotWaitForAServerThatIsGone() throws Exception {
+    NbdServer server = NbdServer.nbdkit("memory", "64M");
+    Disk disk = Disk.attach(server.uri(), "--name", "lost");
+    server.kill();
+    Process writer =
+        new ProcessBuilder(
+                "dd", "if=/dev/zero", "of=" + disk.path(), "bs=4k", "count=1", "oflag=direct")
+            .start();
+    Command.shell(
+        "until ublk-bridge status lost --json >%1$s && grep -q '\"requestsWaiting\":1' %1$s; do sleep 0.2; done"
+            .formatted(dir.resolve("status")));
+    JsonNode status = new ObjectMapper().readTree(dir.resolve("status").toFile());
+    assertTrue(
+        status.at("/outage/why").asText().contains("there is no such socket")
+            || status.at("/outage/why").asText().contains("connection refused")
+            || status.at("/outage/why").asText().contains("closed the connection"),
+        status.toString());
+    assertTrue(status.at("/outage/seconds").isIntegralNumber(), status.toString());
+    ProcessHandle process = ProcessHandle.of(status.at("/pid").asLong()).orElseThrow();
+    Path log = Path.of(status.at("/log").asText());
+    Instant begin = Instant.now();
+    process.destroy();
+    process.onExit().get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+    assertEndedSince(begin, "SIGTERM");
+    assertTrue(Files.notExists(disk.path()));
+    assertNotEquals(0, writer.waitFor(), "its write was given up");
+    assertTrue(Files.readString(log).contains("1 requests failed"), Files.readString(log));
+    Files.delete(log);
+  }
+
+  private static void assertEndedSince(Instant begin, String how) {
+    Duration took = Duration.between(begin, Instant.now());
+    System.out.printf("ended %d ms after %s%n", took.toMillis(), how);
+    assertTrue(took.compareTo(PATIENCE) < 0);
   }
 
   @Test
@@ -45,7 +117,8 @@ final class LostServerIT {
         new ProcessBuilder(
                 "dd", "if=/dev/zero", "of=" + disk.path(), "bs=4k", "count=1", "oflag=direct")
             .start();
-    Command.shell("until ublk-bridge status lost --json | grep -q requestsWaiting; do :; done");
+    Command.shell(
+        "until ublk-bridge status lost --json | grep -q requestsWaiting; do sleep 0.2; done");
     Command refused = Command.ublkBridge("detach", "lost");
     assertTrue(refused.status() == 7 || refused.status() == 4, refused.errors());
     server.restart();
@@ -66,7 +139,9 @@ final class LostServerIT {
       assertTrue(failed.errors().contains("Link has been severed"), failed.errors());
       server.restart();
       Command.shell(
-          "until dd if=" + disk.path() + " of=/dev/null bs=4k count=1 iflag=direct; do :; done");
+          "until dd if="
+              + disk.path()
+              + " of=/dev/null bs=4k count=1 iflag=direct; do sleep 0.2; done");
     } finally {
       server.close();
     }

@@ -82,14 +82,16 @@ final class NbdServer implements AutoCloseable {
 
   /// nbdkit with arguments of the test's choice, on TCP.
   static NbdServer nbdkitOnTcp(String... arguments) {
-    int port = freePort();
+    return nbdkitOnTcp("127.0.0.1", freePort(), arguments);
+  }
+
+  /// The same at an address of the test's choice.
+  static NbdServer nbdkitOnTcp(String address, int port, String... arguments) {
     List<String> command =
-        new ArrayList<>(List.of("nbdkit", "-f", "-i", "127.0.0.1", "-p", Integer.toString(port)));
+        new ArrayList<>(List.of("nbdkit", "-f", "-i", address, "-p", Integer.toString(port)));
     command.addAll(List.of(arguments));
     return start(
-        command,
-        new InetSocketAddress(InetAddress.getLoopbackAddress(), port),
-        "nbd://127.0.0.1:" + port + "/");
+        command, new InetSocketAddress(address, port), "nbd://" + address + ":" + port + "/");
   }
 
   /// Skips a test where no vsock leads back to this machine.
@@ -210,6 +212,15 @@ final class NbdServer implements AutoCloseable {
 
   String uri() {
     return uri;
+  }
+
+  /// Lets the server hang, until [#resume].
+  void suspend() {
+    Command.shell("kill -STOP " + process.pid());
+  }
+
+  void resume() {
+    Command.shell("kill -CONT " + process.pid());
   }
 
   /// Kills the server as a crash would.

@@ -12,12 +12,14 @@ import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.queue.BoundedTarget;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.OpenContext;
+import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.UnaryOperator;
 
 /// A disk served from the test's own process, by the classes that the server process is made of.
@@ -98,6 +100,11 @@ final class ServedDisk implements Disk {
     }
   }
 
+  /// What the target waits for, if it does.
+  Optional<Outage> outage() {
+    return target.outage();
+  }
+
   /// What the target says of itself.
   Map<String, Object> details() {
     return target.details();
@@ -110,6 +117,7 @@ final class ServedDisk implements Disk {
 
   @Override
   public void close() {
+    target.stopping();
     // What udev or a program that just ended still holds open does not keep the disk.
     device.stop(DEADLINE);
     target.close();

@@ -1,36 +1,36 @@
 package io.ublkbridge.it;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import io.ublkbridge.device.QueueLoops;
 import io.ublkbridge.device.TargetRegistry;
+import io.ublkbridge.it.InteropServer.Proof;
+import io.ublkbridge.it.InteropServer.Way;
 import io.ublkbridge.it.NbdServer.Kind;
-import io.ublkbridge.it.SecureServer.Proof;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetUri;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
-/// TLS with every server, on every kind of socket, by every kind of proof; and what a person is
-/// told when the two sides do not want each other.
+/// What a person is told when the two sides of TLS do not want each other, by every server; and how
+/// the command takes the options of TLS. That they work together where they do is [InteropIT]'s.
 final class TlsIT {
-  private static final List<Proof> NBD_SERVERS_ONLY = List.of(Proof.BOTH_CERTIFICATES);
-
   private static TlsFiles files = new TlsFiles(Path.of(""));
 
   @TempDir Path dir;
@@ -55,60 +55,14 @@ final class TlsIT {
     return "tls-psk-file=" + files.keys(name);
   }
 
-  private SecureServer serve(Kind kind, Proof proof, boolean unix) {
-    return SecureServer.serve(kind, proof, unix, image, files.directory("good"));
+  private InteropServer serve(Kind kind, Proof proof, boolean unix) {
+    return InteropServer.serve(new Way(kind, proof, unix), image, files.directory("good"));
   }
 
-  /// All the ways that a server can be used, at the same time: waiting is what takes long here.
-  @ParameterizedTest
-  @EnumSource(Kind.class)
-  void keepsWhatWasWritten(Kind kind) {
-    List<AutoCloseable> open = new ArrayList<>();
-    StringBuilder jobs = new StringBuilder();
-    try {
-      for (Proof proof : kind == Kind.NBD_SERVER ? NBD_SERVERS_ONLY : List.of(Proof.values())) {
-        for (boolean unix : new boolean[] {false, true}) {
-          Path own = dir.resolve(proof + (unix ? ".unix" : ".tcp"));
-          Command.shell("truncate -s 16M " + own);
-          SecureServer server = SecureServer.serve(kind, proof, unix, own, files.directory("good"));
-          open.addFirst(server);
-          Disk disk = Disk.serve(uri(server, proof));
-          open.addFirst(disk);
-          jobs.append(" --name=")
-              .append(own.getFileName())
-              .append(" --filename=")
-              .append(disk.path());
-        }
-      }
-      String output =
-          Command.shell(
-              "fio --thread --rw=randrw --bsrange=512-512k --direct=1 --ioengine=libaio"
-                  + " --iodepth=16 --size=2m --randseed=1 --verify=crc32c --verify_fatal=1"
-                  + " --do_verify=1"
-                  + jobs
-                  + " 2>&1");
-      assertFalse(output.contains("verify: bad"), output);
-    } finally {
-      open.forEach(TlsIT::close);
-    }
-  }
-
-  private static String uri(SecureServer server, Proof proof) {
-    return switch (proof) {
-      case PSK -> server.uri("alice@", keys("good"));
-      case BOTH_CERTIFICATES -> server.uri("", certificates("good") + "&tls-hostname=localhost");
-      // By its address.
-      case SERVER_CERTIFICATE ->
-          server.uri("", certificates("nobody") + (server.unix() ? "&tls-hostname=127.0.0.1" : ""));
-    };
-  }
-
-  private static void close(AutoCloseable opened) {
-    try {
-      opened.close();
-    } catch (Exception e) {
-      throw new AssertionError(e);
-    }
+  /// On TCP, and in the long form on unix sockets too.
+  static Stream<Arguments> kindsAndSockets() {
+    Stream<Boolean> sockets = InteropIT.LONG ? Stream.of(false, true) : Stream.of(false);
+    return sockets.flatMap(unix -> Stream.of(Kind.values()).map(kind -> arguments(kind, unix)));
   }
 
   private static TargetOpenException refusal(String uri) throws Exception {
@@ -127,17 +81,18 @@ final class TlsIT {
   }
 
   @ParameterizedTest
-  @EnumSource(Kind.class)
-  void certificatesThatAreNotWanted(Kind kind) throws Exception {
-    try (SecureServer server = serve(kind, Proof.BOTH_CERTIFICATES, false)) {
+  @MethodSource("kindsAndSockets")
+  void certificatesThatAreNotWanted(Kind kind, boolean unix) throws Exception {
+    String name = unix ? "&tls-hostname=localhost" : "";
+    try (InteropServer server = serve(kind, Proof.BOTH_CERTIFICATES, unix)) {
       assertRefused(
           "signed by a CA that is not trusted here: CN=the CA",
-          server.uri("", certificates("elsewhere")));
+          server.uri("", certificates("elsewhere") + name));
       assertRefused(
           "is for localhost, 127.0.0.1, not for db1",
           server.uri("", certificates("good") + "&tls-hostname=db1"));
-      assertRefused("a certificate of ours", server.uri("", certificates("nobody")));
-      assertRefused("our certificate", server.uri("", certificates("stranger")));
+      assertRefused("a certificate of ours", server.uri("", certificates("nobody") + name));
+      assertRefused("our certificate", server.uri("", certificates("stranger") + name));
       assertRefused("the server demands TLS", server.plainUri());
     }
   }
@@ -146,9 +101,9 @@ final class TlsIT {
   @ParameterizedTest
   @EnumSource(names = {"NBDKIT", "NBD_SERVER"})
   void expiredCertificate(Kind kind) throws Exception {
-    try (SecureServer server =
-        SecureServer.serve(
-            kind, Proof.SERVER_CERTIFICATE, false, image, files.directory("expired"))) {
+    try (InteropServer server =
+        InteropServer.serve(
+            new Way(kind, Proof.SERVER_CERTIFICATE, false), image, files.directory("expired"))) {
       assertRefused("expired on 2020-02-02", server.uri("", certificates("nobody")));
     }
   }
@@ -156,7 +111,7 @@ final class TlsIT {
   @ParameterizedTest
   @CsvSource({"NBDKIT", "QEMU_NBD"})
   void keyThatIsNotWanted(Kind kind) throws Exception {
-    try (SecureServer server = serve(kind, Proof.PSK, false)) {
+    try (InteropServer server = serve(kind, Proof.PSK, false)) {
       assertRefused("the key of user 'alice'", server.uri("alice@", keys("stranger")));
       assertRefused("the server demands TLS", server.plainUri());
     }
@@ -174,7 +129,7 @@ final class TlsIT {
 
   @Test
   void theCommandTakesOptions() {
-    try (SecureServer server = serve(Kind.NBDKIT, Proof.SERVER_CERTIFICATE, false)) {
+    try (InteropServer server = serve(Kind.NBDKIT, Proof.SERVER_CERTIFICATE, false)) {
       Command info =
           Command.ublkBridge(
               "info",
@@ -188,7 +143,7 @@ final class TlsIT {
       assertTrue(refused.errors().contains("--tls-certificates"), refused.errors());
       assertEquals(2, refused.errors().lines().count(), refused.errors());
     }
-    try (SecureServer server = serve(Kind.NBDKIT, Proof.PSK, true)) {
+    try (InteropServer server = serve(Kind.NBDKIT, Proof.PSK, true)) {
       Command.ublkBridge(
               "info", server.uri("alice@"), "--tls-psk-file", files.keys("good").toString())
           .succeeded();
