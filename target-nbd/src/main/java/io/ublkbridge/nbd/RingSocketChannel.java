@@ -239,7 +239,7 @@ final class RingSocketChannel extends AbstractChannel {
     }
   }
 
-  /// The socket is full: the ring sends when there is room, in pieces perhaps.
+  /// The socket is full: the ring sends all of it as there is room, and says so once.
   private void sendByRing(ByteBuf bytes) {
     sendId =
         submit(
@@ -247,7 +247,7 @@ final class RingSocketChannel extends AbstractChannel {
             (short) 0,
             address(bytes) + bytes.readerIndex(),
             bytes.readableBytes(),
-            MSG_NOSIGNAL);
+            MSG_NOSIGNAL | MSG_WAITALL);
     if (sendId != 0) {
       sending = bytes.retain();
     }
