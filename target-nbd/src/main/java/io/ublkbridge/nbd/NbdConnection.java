@@ -52,6 +52,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
   private final String server;
   private final Negotiated negotiated;
   private final ReceiveBuffer receiveBuffer;
+  private final @Nullable TlsFacts tls;
   private final CookieTable commands = new CookieTable();
   private final ReplyDecoder decoder;
   private RequestEncoder encoder;
@@ -77,6 +78,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     this.server = server;
     this.negotiated = negotiated;
     this.receiveBuffer = receiveBuffer;
+    this.tls = TlsFacts.of(channel);
     HeaderForm headers = negotiated.info().headers();
     SendBuffers own = new SendBuffers(channel.alloc());
     this.encoder = new RequestEncoder(channel, own, headers);
@@ -92,7 +94,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
 
   /// What was agreed on about TLS; null if the connection is plain. Callable from every thread.
   @Nullable TlsFacts tls() {
-    return TlsFacts.of(channel);
+    return tls;
   }
 
   /// Whether it was neither closed nor lost. Callable from every thread.
@@ -215,7 +217,7 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
   /// else up for long: each piece costs a turn of the loop and a copy into the kernel of its own.
   @Override
   public void channelReadComplete(ChannelHandlerContext context) {
-    if (channel instanceof RingSocketChannel socket && loss == null && tls() == null) {
+    if (channel instanceof RingSocketChannel socket && loss == null && tls == null) {
       int announced = decoder.announcedBytes();
       boolean alone = announced >= WAIT_FOR_BYTES || commands.inFlight() == 1;
       socket.expect(alone ? announced : 0);
