@@ -157,7 +157,7 @@ public final class IoUringDriver implements UblkDriver, TurnHandle {
 
   private void submit(IoUringIoOps command) {
     IoRegistration ring = registration;
-    if (ring == null || !ring.isValid() || ring.submit(command) == -1) {
+    if (ring == null || !ring.isValid() || ring.submit(command) == 0) {
       throw new IllegalStateException("the ring did not take a command of " + queue);
     }
   }
