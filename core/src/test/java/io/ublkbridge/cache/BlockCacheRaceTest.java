@@ -9,7 +9,8 @@ import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.atomic.AtomicReference;
-import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.jspecify.annotations.Nullable;
 
 /// One cache under several real threads, so small that frames move from block to block all the
@@ -17,27 +18,31 @@ import org.jspecify.annotations.Nullable;
 /// before the read began, and every frame comes back.
 final class BlockCacheRaceTest {
   private static final int THREADS = 4;
-  private static final int BLOCKS = 96;
+  private static final int CACHED = 16;
+
+  /// Many more than fit, or hardly more: the former moves frames, the latter races for blocks.
+  private static final int BLOCKS_MAX = 96;
   private static final int ROUNDS = Integer.getInteger("ublk.rounds", 60_000);
   private static final int BLOCK_BYTES = 256;
 
   private final BlockCache cache =
-      new BlockCache(new CacheBudget(BLOCK_BYTES, 16, THREADS, 1, 0));
+      new BlockCache(new CacheBudget(BLOCK_BYTES, CACHED, THREADS, 1, 0));
 
   /// What the target has of each block: a count of its modifications.
-  private final AtomicLongArray target = new AtomicLongArray(BLOCKS);
+  private final AtomicLongArray target = new AtomicLongArray(BLOCKS_MAX);
 
   /// Up to which of them all have ended, as far as anybody was told.
-  private final AtomicLongArray ended = new AtomicLongArray(BLOCKS);
+  private final AtomicLongArray ended = new AtomicLongArray(BLOCKS_MAX);
 
   private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
 
-  @Test
-  void framesAreNeverMixedUp() throws InterruptedException {
+  @ParameterizedTest
+  @ValueSource(ints = {3, 24, BLOCKS_MAX})
+  void framesAreNeverMixedUp(int blocks) throws InterruptedException {
     List<Thread> threads = new ArrayList<>();
     for (int i = 0; i < THREADS; i++) {
       SplittableRandom random = new SplittableRandom(i);
-      threads.add(Thread.ofPlatform().start(() -> run(random)));
+      threads.add(Thread.ofPlatform().start(() -> run(random, blocks)));
     }
     for (Thread thread : threads) {
       thread.join();
@@ -48,12 +53,12 @@ final class BlockCacheRaceTest {
     assertEquals(cache.budget().totalBlocks(), cache.freeFrames());
   }
 
-  private void run(SplittableRandom random) {
+  private void run(SplittableRandom random, int blocks) {
     BlockKey key = new BlockKey(0);
     try {
       for (int i = 0; i < ROUNDS && failure.get() == null; i++) {
-        int block = Math.min(random.nextInt(BLOCKS), random.nextInt(BLOCKS));
-        if (random.nextInt(8) == 0) {
+        int block = Math.min(random.nextInt(blocks), random.nextInt(blocks));
+        if (random.nextInt(4) == 0) {
           long version = target.incrementAndGet(block);
           cache.modified(block, block, key);
           ended.accumulateAndGet(block, version, Math::max);
