@@ -9,9 +9,9 @@ import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.jspecify.annotations.Nullable;
 
 /// One cache under several real threads, so small that frames move from block to block all the
 /// time: nobody reads another block's bytes, or bytes older than a modification that had ended
@@ -22,6 +22,7 @@ final class BlockCacheRaceTest {
 
   /// Many more than fit, or hardly more: the former moves frames, the latter races for blocks.
   private static final int BLOCKS_MAX = 96;
+
   private static final int ROUNDS = Integer.getInteger("ublk.rounds", 60_000);
   private static final int BLOCK_BYTES = 256;
 

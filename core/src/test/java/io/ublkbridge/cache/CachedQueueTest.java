@@ -200,8 +200,7 @@ final class CachedQueueTest {
     TouchList list =
         new TouchList("x", SIZE, List.of(new Range(0, 4096), new Range(1 << 20, 512 << 10)));
     CachedDisk warm =
-        new CachedDisk(
-            SIZE, CachedDisk.budget(40, 8, 8), new CachedQueue.Extras(0, null, list));
+        new CachedDisk(SIZE, CachedDisk.budget(40, 8, 8), new CachedQueue.Extras(0, null, list));
     warm.atOnce = false;
     warm.queue.start();
     assertEquals(
@@ -217,14 +216,12 @@ final class CachedQueueTest {
   void touchesAreNotedInTheirOrder() {
     FirstTouches touches = new FirstTouches(new BlockMap(SIZE, CachedDisk.BLOCK));
     CachedDisk noted =
-        new CachedDisk(
-            SIZE, CachedDisk.budget(40, 8, 8), new CachedQueue.Extras(0, touches, null));
+        new CachedDisk(SIZE, CachedDisk.budget(40, 8, 8), new CachedQueue.Extras(0, touches, null));
     noted.readNow(SIZE - 512, 512);
     noted.readNow(0, 4096);
     noted.readNow(64 << 10, 4096);
     noted.readNow(0, 128 << 10);
-    assertEquals(
-        List.of(new Range(4 << 20, 5 << 10), new Range(0, 128 << 10)), touches.ranges());
+    assertEquals(List.of(new Range(4 << 20, 5 << 10), new Range(0, 128 << 10)), touches.ranges());
     assertTrue(new FirstTouches(new BlockMap(1L << 60, 4096)).ranges().isEmpty());
   }
 }
