@@ -19,8 +19,12 @@ final class ReadStream {
   private boolean sequential;
   private boolean forgotten;
 
-  ReadStream(Readahead owner, long offsetBytes, long lengthBytes, long now) {
+  ReadStream(Readahead owner) {
     this.owner = owner;
+  }
+
+  /// Begins, perhaps anew, with a single read.
+  void start(long offsetBytes, long lengthBytes, long now) {
     nextByte = offsetBytes + lengthBytes;
     runBytes = lengthBytes;
     lastUse = now;

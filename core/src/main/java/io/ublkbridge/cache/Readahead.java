@@ -48,12 +48,18 @@ final class Readahead {
       found.extend(offsetBytes, lengthBytes, reads);
       return found;
     }
-    ReadStream added = new ReadStream(this, offsetBytes, lengthBytes, reads);
     int slot = slotForNew();
     ReadStream replaced = streams[slot];
+    if (replaced != null && !replaced.sequential()) {
+      // Nothing was read ahead for it, so that nobody else knows it.
+      replaced.start(offsetBytes, lengthBytes, reads);
+      return replaced;
+    }
     if (replaced != null) {
       replaced.forget();
     }
+    ReadStream added = new ReadStream(this);
+    added.start(offsetBytes, lengthBytes, reads);
     streams[slot] = added;
     return added;
   }
