@@ -20,6 +20,7 @@ final class FieldText {
           "bytesWritten",
           "cachedBytes",
           "fillBytes",
+          "memory",
           "window");
 
   private FieldText() {}

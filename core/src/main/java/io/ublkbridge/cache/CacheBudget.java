@@ -1,6 +1,6 @@
 package io.ublkbridge.cache;
 
-/// How the memory of a cache is divided, in blocks. All of it is allocated once, so that the sum is
+/// What memory a cache has and for what, in blocks. All of it is allocated once, so that the sum is
 /// a hard limit.
 ///
 /// @param blockBytes a power of two
@@ -14,8 +14,9 @@ record CacheBudget(
   /// The fewest blocks that make a cache.
   static final int BLOCKS_MIN = 16;
 
-  private static final long FILL_BYTES_MAX = 32 << 20;
-  private static final long AHEAD_BYTES_MAX = 16 << 20;
+  private static final int ON_THE_WAY_BLOCKS_MIN = 16;
+  private static final int FILL_BYTES_MAX = 32 << 20;
+  private static final int AHEAD_BYTES_MAX = 16 << 20;
 
   CacheBudget {
     if (cachedBlocks < 1 || fillBlocks < 1 || aheadBlocks < 1 || keptBlocks < 0) {
@@ -25,16 +26,22 @@ record CacheBudget(
     }
   }
 
-  /// Divides `totalBytes`, at least [#BLOCKS_MIN] blocks: an eighth for fills, a sixteenth for
-  /// readahead, but neither more than a fast remote can use; the rest is cache.
+  /// The memory of a cache of `cacheBytes`, at least [#BLOCKS_MIN] blocks. What is on its way has
+  /// a sixteenth of that besides: at least 32 blocks, at most 48 MiB.
   ///
-  /// @param keptBlocks as a [BlockTier] says, at most a quarter is granted
-  static CacheBudget of(long totalBytes, int blockBytes, int keptBlocks) {
-    int total = Math.toIntExact(totalBytes / blockBytes);
-    int fill = (int) Math.min(total / 8, Math.max(1, FILL_BYTES_MAX / blockBytes));
-    int ahead = (int) Math.min(total / 16, Math.max(1, AHEAD_BYTES_MAX / blockBytes));
-    int kept = Math.min(keptBlocks, total / 4);
-    return new CacheBudget(blockBytes, total - fill - ahead - kept, fill, ahead, kept);
+  /// @param keptBlocks as a [BlockTier] says; at most a quarter of the cache is granted
+  static CacheBudget of(long cacheBytes, int blockBytes, int keptBlocks) {
+    int cached = Math.toIntExact(cacheBytes / blockBytes);
+    return new CacheBudget(
+        blockBytes,
+        cached,
+        onTheWay(cached, FILL_BYTES_MAX / blockBytes),
+        onTheWay(cached, AHEAD_BYTES_MAX / blockBytes),
+        Math.min(keptBlocks, cached / 4));
+  }
+
+  private static int onTheWay(int cached, int max) {
+    return Math.min(Math.max(cached / 32, ON_THE_WAY_BLOCKS_MIN), max);
   }
 
   int totalBlocks() {

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /// What the cache of a device is to be.
 ///
-/// @param cacheBytes all of its memory; 0 for no cache
+/// @param cacheBytes for blocks in the cache; 0 for no cache
 /// @param blockBytes a power of two
 /// @param readaheadBytes how far ahead to read at most; 0 for not at all
 /// @param record where to write what this run touches

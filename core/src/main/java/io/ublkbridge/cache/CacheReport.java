@@ -15,7 +15,8 @@ record CacheReport(
     long hits = sum(Count.HITS);
     long lookups = hits + sum(Count.MISSES) + sum(Count.SHARED);
     Map<String, Object> fields = new LinkedHashMap<>();
-    fields.put("size", budget.totalBytes());
+    fields.put("size", (long) budget.cachedBlocks() * budget.blockBytes());
+    fields.put("memory", budget.totalBytes());
     fields.put("blockSize", budget.blockBytes());
     fields.put("cachedBytes", cache.blockCount() * budget.blockBytes());
     fields.put("hits", hits);

@@ -132,13 +132,13 @@ final class CacheOptionsTest {
   }
 
   @Test
-  void budgetIsDividedWithoutRest() {
-    CacheBudget budget = CacheBudget.of(256 << 20, 64 << 10, 64);
-    assertEquals(256 << 20, budget.totalBytes());
-    assertEquals(512, budget.fillBlocks());
-    assertEquals(256, budget.aheadBlocks());
-    assertEquals(4096 - 512 - 256 - 64, budget.cachedBlocks());
-    assertEquals(16, CacheBudget.of(1 << 20, 64 << 10, 64).totalBlocks());
-    assertEquals(1024, CacheBudget.of(64L << 30, 64 << 10, 0).fillBlocks() * 2);
+  void whatIsOnItsWayIsBounded() {
+    assertEquals(
+        new CacheBudget(64 << 10, 4096, 128, 128, 64), CacheBudget.of(256 << 20, 64 << 10, 64));
+    assertEquals(
+        new CacheBudget(64 << 10, 16, 16, 16, 4), CacheBudget.of(1 << 20, 64 << 10, 64));
+    assertEquals(
+        new CacheBudget(1 << 20, 64 << 10, 32, 16, 0), CacheBudget.of(64L << 30, 1 << 20, 0));
+    assertEquals((8L << 30) + (48 << 20), CacheBudget.of(8L << 30, 64 << 10, 0).totalBytes());
   }
 }
