@@ -58,7 +58,8 @@ final class BlockCacheRaceTest {
     BlockKey key = new BlockKey(0);
     try {
       for (int i = 0; i < ROUNDS && failure.get() == null; i++) {
-        int block = Math.min(random.nextInt(blocks), random.nextInt(blocks));
+        int any = random.nextInt(blocks);
+        int block = Math.min(any, random.nextInt(blocks));
         if (random.nextInt(4) == 0) {
           long version = target.incrementAndGet(block);
           cache.modified(block, block, key);
