@@ -12,7 +12,7 @@ final class ReadStream {
 
   private final Readahead owner;
   private long nextByte;
-  private long runBytes;
+  private long firstByte;
   private long windowBytes = WINDOW_BYTES_MIN;
   private long aheadUntil;
   private long lastUse;
@@ -26,7 +26,7 @@ final class ReadStream {
   /// Begins, perhaps anew, with a single read.
   void start(long offsetBytes, long lengthBytes, long now) {
     nextByte = offsetBytes + lengthBytes;
-    runBytes = lengthBytes;
+    firstByte = offsetBytes;
     lastUse = now;
   }
 
@@ -42,7 +42,6 @@ final class ReadStream {
 
   void extend(long offsetBytes, long lengthBytes, long now) {
     sequential = true;
-    runBytes += lengthBytes;
     nextByte = Math.max(nextByte, offsetBytes + lengthBytes);
     lastUse = now;
   }
@@ -56,9 +55,9 @@ final class ReadStream {
     return nextByte;
   }
 
-  /// How much was read in one go.
+  /// How far it has come. Reads that stay where they are do not make it longer.
   long runBytes() {
-    return runBytes;
+    return nextByte - firstByte;
   }
 
   long lastUse() {
