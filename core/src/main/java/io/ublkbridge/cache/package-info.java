@@ -1,0 +1,5 @@
+/// The block cache.
+@NullMarked
+package io.ublkbridge.cache;
+
+import org.jspecify.annotations.NullMarked;
