@@ -20,6 +20,7 @@ public final class Errno {
   public static final int ECONNRESET = 104;
   public static final int ETIMEDOUT = 110;
   public static final int ECONNREFUSED = 111;
+  public static final int ECANCELED = 125;
 
   private Errno() {}
 
@@ -46,6 +47,7 @@ public final class Errno {
       case ECONNRESET -> "ECONNRESET (connection reset)";
       case ETIMEDOUT -> "ETIMEDOUT (timed out)";
       case ECONNREFUSED -> "ECONNREFUSED (connection refused)";
+      case ECANCELED -> "ECANCELED (canceled)";
       default -> "errno " + errno;
     };
   }
