@@ -22,6 +22,7 @@ public final class Errno {
   public static final int ETIMEDOUT = 110;
   public static final int ECONNREFUSED = 111;
   public static final int EDQUOT = 122;
+  public static final int ECANCELED = 125;
 
   private Errno() {}
 
@@ -50,6 +51,7 @@ public final class Errno {
       case ETIMEDOUT -> "ETIMEDOUT (timed out)";
       case ECONNREFUSED -> "ECONNREFUSED (connection refused)";
       case EDQUOT -> "EDQUOT (disk quota exceeded)";
+      case ECANCELED -> "ECANCELED (canceled)";
       default -> "errno " + errno;
     };
   }
