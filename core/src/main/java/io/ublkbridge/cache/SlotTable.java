@@ -20,6 +20,9 @@ import java.lang.foreign.MemorySegment;
 final class SlotTable {
   static final int NONE = -1;
 
+  /// What the hash table's size allows.
+  static final int SLOTS_MAX = 1 << 27;
+
   /// How many slots are passed over for having been read lately, before that counts no more.
   private static final int SWEEP_MAX = 128;
 

@@ -15,6 +15,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -95,7 +96,7 @@ final class TierDirectory {
   /// Makes a file longer, its room on the disk reserved; at the cost of unused files if need be.
   ///
   /// @return null if that worked, or why there is no room
-  @org.jspecify.annotations.Nullable String grow(TierFile file, long lengthBytes) throws IOException {
+  @Nullable String grow(TierFile file, long lengthBytes) throws IOException {
     int lock = lock();
     try {
       long moreBytes = lengthBytes - file.lengthBytes();

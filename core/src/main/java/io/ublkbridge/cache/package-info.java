@@ -1,5 +1,0 @@
-/// The block cache.
-@NullMarked
-package io.ublkbridge.cache;
-
-import org.jspecify.annotations.NullMarked;
