@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -38,7 +39,7 @@ final class DiskTier implements BlockTier {
   private static final Logger log = LoggerFactory.getLogger(DiskTier.class);
 
   /// The file grows by so much at once, ahead of its use.
-  private static final long GROWTH_BYTES = 64 << 20;
+  static final long GROWTH_BYTES = 64 << 20;
 
   private static final int GROUP_BYTES = TierLayout.GROUP_HEADER_BYTES;
   private static final Duration CLOSE_TIMEOUT = Duration.ofSeconds(10);
@@ -56,14 +57,18 @@ final class DiskTier implements BlockTier {
   private volatile boolean lanesLeft;
 
   private DiskTier(
-      TierDirectory directory, TierFile file, TierIdentity identity, Executor control) {
+      TierDirectory directory,
+      TierFile file,
+      TierIdentity identity,
+      Executor control,
+      long growthBytes) {
     this.directory = directory;
     this.file = file;
     this.identity = identity;
     this.layout = new TierLayout(identity.blockBytes());
     this.control = control;
     int slotsMax = slotsMax(directory.bytesMax(), identity);
-    int growthSlots = (int) Math.clamp(GROWTH_BYTES / layout.slotBytes(), 1, slotsMax);
+    int growthSlots = Math.clamp(growthBytes / layout.slotBytes(), 1, slotsMax);
     this.slots = new TierSlots(arena, identity, slotsMax, growthSlots);
   }
 
@@ -77,13 +82,15 @@ final class DiskTier implements BlockTier {
   /// Claims the identity's file, and takes up what an earlier use left in it. On a control thread.
   ///
   /// @param control runs what takes time while the tier is used
+  /// @param growthBytes by how much the file grows at once
   /// @throws IOException if the directory or the file cannot be used
-  static DiskTier open(TierDirectory directory, TierIdentity identity, Executor control)
+  static DiskTier open(
+      TierDirectory directory, TierIdentity identity, Executor control, long growthBytes)
       throws IOException {
     directory.create();
     TierFile file = directory.claim(identity);
     try {
-      DiskTier tier = new DiskTier(directory, file, identity, control);
+      DiskTier tier = new DiskTier(directory, file, identity, control, growthBytes);
       try {
         tier.recover();
       } catch (IOException | RuntimeException e) {
@@ -125,7 +132,11 @@ final class DiskTier implements BlockTier {
 
   @Override
   public Lane openLane(QueueContext context) {
-    return new DiskLane(this, slots, layout, lane -> join(context.eventLoop(), lane));
+    return openLane(completions -> join(context.eventLoop(), completions));
+  }
+
+  Lane openLane(Function<RingFile.Completions, TierIo> join) {
+    return new DiskLane(this, slots, layout, join);
   }
 
   /// Opens a lane's own way to the file; one that fails each operation if that is not possible.
@@ -172,10 +183,7 @@ final class DiskTier implements BlockTier {
       slots.grown(slotCount);
     } else if (slots.notGrown()) {
       log.warn(
-          "{}: the disk tier stays at {} MiB: {}",
-          file.path(),
-          file.lengthBytes() >> 20,
-          obstacle);
+          "{}: the disk tier stays at {} MiB: {}", file.path(), file.lengthBytes() >> 20, obstacle);
     }
   }
 

@@ -116,7 +116,8 @@ final class TierDirectory {
         return "%s: %s".formatted(path, Errno.describe(-result));
       }
       if (result < 0) {
-        throw new IOException("cannot reserve room for " + file.path() + ": " + Errno.describe(-result));
+        throw new IOException(
+            "cannot reserve room for " + file.path() + ": " + Errno.describe(-result));
       }
       return null;
     } finally {

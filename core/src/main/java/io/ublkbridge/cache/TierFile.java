@@ -1,16 +1,20 @@
 package io.ublkbridge.cache;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.Posix;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
 import java.time.Instant;
+import java.util.Arrays;
 
 /// A tier's file, and the claim on it: nobody else of this directory's users touches it.
 ///
@@ -38,6 +42,15 @@ final class TierFile implements AutoCloseable {
   /// Leaves a sign of use: the file that was used longest ago is given up first.
   void touch() throws IOException {
     Files.setLastModifiedTime(byDescriptor(), FileTime.from(Instant.now()));
+  }
+
+  /// Says in the file's first page what it is. For a person: nobody else reads it.
+  void label(String text) throws IOException {
+    byte[] page = Arrays.copyOf(text.getBytes(UTF_8), TierLayout.PAGE_BYTES);
+    try (FileChannel channel = FileChannel.open(byDescriptor(), StandardOpenOption.WRITE)) {
+      channel.write(ByteBuffer.wrap(page), 0);
+    }
+    lengthBytes = Math.max(lengthBytes, TierLayout.PAGE_BYTES);
   }
 
   /// Cuts off what is behind `maxBytes`.

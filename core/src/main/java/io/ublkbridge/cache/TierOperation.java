@@ -40,6 +40,10 @@ final class TierOperation {
     this.tag = tag;
   }
 
+  int tag() {
+    return tag;
+  }
+
   Kind kind() {
     return kind;
   }
@@ -59,11 +63,14 @@ final class TierOperation {
     }
   }
 
-  /// @return whether all of it is done
+  /// Counts what was transferred. Direct I/O goes on at a page's beginning only.
+  ///
+  /// @return whether that was all
   boolean advance(int doneBytes) {
-    positionBytes += doneBytes;
-    address += doneBytes;
-    remainingBytes -= doneBytes;
+    int pagesBytes = doneBytes & -TierLayout.PAGE_BYTES;
+    positionBytes += pagesBytes;
+    address += pagesBytes;
+    remainingBytes -= pagesBytes;
     return remainingBytes == 0;
   }
 

@@ -132,8 +132,6 @@ final class TierSlots {
       dropped++;
     } else {
       keptCount++;
-      // Its header names what was in it before.
-      pages.changed(TierLayout.pageOf(slot));
     }
     if (blocksUntilAttempt > 0) {
       blocksUntilAttempt--;
