@@ -1,5 +1,6 @@
 package io.ublkbridge.device;
 
+import io.ublkbridge.cache.CachedTarget;
 import io.ublkbridge.queue.BoundedTarget;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
@@ -8,7 +9,8 @@ import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 
-/// The one place where decorators are put around a target, in their order: bounds → target.
+/// The one place where decorators are put around a target, in their order: bounds → read-only →
+/// cache → target.
 public final class TargetStack {
   private TargetStack() {}
 
@@ -19,6 +21,12 @@ public final class TargetStack {
   public static BoundedTarget open(TargetRegistry targets, TargetUri uri, OpenContext context)
       throws TargetOpenException {
     BlockTarget target = targets.open(uri, context);
+    try {
+      target = CachedTarget.over(target, uri, context);
+    } catch (TargetOpenException | RuntimeException e) {
+      target.close();
+      throw e;
+    }
     return new BoundedTarget(context.readOnly() ? new ReadOnlyTarget(target) : target);
   }
 
