@@ -41,6 +41,8 @@ final class DiskTier implements BlockTier {
   /// The file grows by so much at once, ahead of its use.
   static final long GROWTH_BYTES = 64 << 20;
 
+  private static final int KEPT_BYTES_MAX = 4 << 20;
+  private static final int KEPT_BLOCKS_MAX = 32;
   private static final int GROUP_BYTES = TierLayout.GROUP_HEADER_BYTES;
   private static final Duration CLOSE_TIMEOUT = Duration.ofSeconds(10);
 
@@ -56,20 +58,22 @@ final class DiskTier implements BlockTier {
   /// Whether a lane could not be closed, so that the kernel may still use memory.
   private volatile boolean lanesLeft;
 
-  private DiskTier(
-      TierDirectory directory,
-      TierFile file,
-      TierIdentity identity,
-      Executor control,
-      long growthBytes) {
+  /// What a tier works with.
+  ///
+  /// @param control runs what takes time while the tier is used
+  /// @param keptBlocksMax how many frames it may keep until they are written
+  /// @param growthBytes by how much the file grows at once
+  record Means(Executor control, int keptBlocksMax, long growthBytes) {}
+
+  private DiskTier(TierDirectory directory, TierFile file, TierIdentity identity, Means means) {
     this.directory = directory;
     this.file = file;
     this.identity = identity;
     this.layout = new TierLayout(identity.blockBytes());
-    this.control = control;
+    this.control = means.control();
     int slotsMax = slotsMax(directory.bytesMax(), identity);
-    int growthSlots = Math.clamp(growthBytes / layout.slotBytes(), 1, slotsMax);
-    this.slots = new TierSlots(arena, identity, slotsMax, growthSlots);
+    int growthSlots = Math.clamp(means.growthBytes() / layout.slotBytes(), 1, slotsMax);
+    this.slots = new TierSlots(arena, identity, slotsMax, growthSlots, means.keptBlocksMax());
   }
 
   /// How many slots a tier of this identity can use; 0 if `bytesMax` is not enough for any.
@@ -79,18 +83,21 @@ final class DiskTier implements BlockTier {
     return new TierLayout(identity.blockBytes()).slotCount(bytesMax, slotsMax);
   }
 
+  /// How many frames to keep at most until their blocks are written: enough to keep a disk busy,
+  /// and no more than a quarter of the memory.
+  static int keptBlocksMax(int blockBytes, long memoryBytes) {
+    long bytes = Math.min(KEPT_BYTES_MAX, memoryBytes / 4);
+    return Math.clamp(bytes / blockBytes, 1, KEPT_BLOCKS_MAX);
+  }
+
   /// Claims the identity's file, and takes up what an earlier use left in it. On a control thread.
   ///
-  /// @param control runs what takes time while the tier is used
-  /// @param growthBytes by how much the file grows at once
   /// @throws IOException if the directory or the file cannot be used
-  static DiskTier open(
-      TierDirectory directory, TierIdentity identity, Executor control, long growthBytes)
+  static DiskTier open(TierDirectory directory, TierIdentity identity, Means means)
       throws IOException {
-    directory.create();
     TierFile file = directory.claim(identity);
     try {
-      DiskTier tier = new DiskTier(directory, file, identity, control, growthBytes);
+      DiskTier tier = new DiskTier(directory, file, identity, means);
       try {
         tier.recover();
       } catch (IOException | RuntimeException e) {

@@ -182,6 +182,11 @@ final class TierDirectory {
     }
   }
 
+  /// How long all files can become together, as far as the file system goes.
+  long roomBytes() throws IOException {
+    return othersBytes(path) + freeBytes();
+  }
+
   /// What the file system can give without being all but full.
   private long freeBytes() throws IOException {
     FileStore store = Files.getFileStore(path);

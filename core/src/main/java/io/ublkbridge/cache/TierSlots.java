@@ -17,9 +17,6 @@ final class TierSlots {
   /// A file that found no room tries again after so many blocks.
   private static final int BLOCKS_BETWEEN_ATTEMPTS = 4096;
 
-  private static final int KEPT_BYTES_MAX = 4 << 20;
-  private static final int KEPT_BLOCKS_MAX = 32;
-
   private final TierIdentity identity;
   private final TierLayout layout;
   private final SlotTable table;
@@ -40,13 +37,14 @@ final class TierSlots {
   /// @param arena where the table lives
   /// @param slotsMax how many slots the file may ever have; at least 1
   /// @param growthSlots by how many it grows at once
-  TierSlots(Arena arena, TierIdentity identity, int slotsMax, int growthSlots) {
+  /// @param keptMax how many frames may be kept at once
+  TierSlots(Arena arena, TierIdentity identity, int slotsMax, int growthSlots, int keptMax) {
     this.identity = identity;
     this.layout = new TierLayout(identity.blockBytes());
     this.table = new SlotTable(arena, slotsMax);
     this.pages = new HeaderPages(TierLayout.pageOf(slotsMax - 1) + 1);
     this.growthSlots = Math.min(growthSlots, slotsMax);
-    this.keptMax = Math.clamp(KEPT_BYTES_MAX / layout.slotBytes(), 2, KEPT_BLOCKS_MAX);
+    this.keptMax = keptMax;
   }
 
   /// How many frames are kept at once at most, until their blocks are in the file.

@@ -58,13 +58,21 @@ final class DiskTierSimulationTest {
           DiskTier.open(
               new TierDirectory(directory.resolve("run"), bytesMax),
               contents.identity(),
-              Runnable::run,
-              1 << 20);
+              new DiskTier.Means(this::grow, 8, 1 << 15));
       file = Path.of(String.valueOf(tier.details().get("file")));
       disk.load(Files.readAllBytes(file));
       lanes.clear();
       for (int i = 1 + random.nextInt(2); i > 0; i--) {
         lanes.add(tier.openLane(disk::lane));
+      }
+    }
+
+    private void grow(Runnable task) {
+      task.run();
+      try {
+        disk.extend((int) Files.size(file));
+      } catch (IOException e) {
+        throw new AssertionError(e);
       }
     }
 

@@ -165,8 +165,7 @@ final class DiskTierTest {
         DiskTier.open(
             new TierDirectory(path, layout.fileBytes(20)),
             contents.identity(),
-            Runnable::run,
-            8 * BLOCK);
+            new DiskTier.Means(Runnable::run, 32, 8 * BLOCK));
     tiers.add(tier);
     BlockTier.Lane lane = lane(tier);
     assertEquals(8L * BLOCK, tier.details().get("room"));
@@ -267,7 +266,9 @@ final class DiskTierTest {
   private DiskTier open(TierIdentity identity, long bytesMax) throws IOException {
     DiskTier tier =
         DiskTier.open(
-            new TierDirectory(path, bytesMax), identity, Runnable::run, DiskTier.GROWTH_BYTES);
+            new TierDirectory(path, bytesMax),
+            identity,
+            new DiskTier.Means(Runnable::run, 32, DiskTier.GROWTH_BYTES));
     tiers.add(tier);
     return tier;
   }

@@ -6,6 +6,7 @@ import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.RingFile;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -48,6 +49,11 @@ final class SimulatedTierDisk {
   void load(byte[] fileBytes) {
     bytes = fileBytes.clone();
     history.clear();
+  }
+
+  /// The file has become longer.
+  void extend(int lengthBytes) {
+    bytes = Arrays.copyOf(bytes, lengthBytes);
   }
 
   byte[] bytes() {
