@@ -57,17 +57,12 @@ final class TouchRecorder implements AutoCloseable {
             "--record: " + file + " is something else already",
             "give the name of a new file");
       }
-      Path parent = file.toAbsolutePath().getParent();
-      DirectoryStream<Path> directory = Files.newDirectoryStream(parent == null ? file : parent);
-      if (!(directory instanceof SecureDirectoryStream<Path> secure)) {
-        directory.close();
-        throw new IOException("its file system cannot be used for it");
-      }
-      TouchRecorder recorder = new TouchRecorder(file, secure, identity, map);
+      SecureDirectoryStream<Path> directory = directoryOf(file);
+      TouchRecorder recorder = new TouchRecorder(file, directory, identity, map);
       try {
         recorder.write();
       } catch (IOException e) {
-        secure.close();
+        directory.close();
         throw e;
       }
       recorder.writer.start();
@@ -79,6 +74,20 @@ final class TouchRecorder implements AutoCloseable {
           "does its directory exist, and is there room?",
           e);
     }
+  }
+
+  @SuppressWarnings("StreamResourceLeak") // the recorder closes it
+  private static SecureDirectoryStream<Path> directoryOf(Path file) throws IOException {
+    Path parent = file.toAbsolutePath().getParent();
+    if (parent == null) {
+      throw new IOException("it is a directory");
+    }
+    DirectoryStream<Path> directory = Files.newDirectoryStream(parent);
+    if (directory instanceof SecureDirectoryStream<Path> secure) {
+      return secure;
+    }
+    directory.close();
+    throw new IOException("its file system cannot be used for it");
   }
 
   FirstTouches touches() {

@@ -1,4 +1,4 @@
-/// Tests of the block cache.
+/// The block cache against a model: a plain disk that keeps every version of its sectors.
 @NullMarked
 package io.ublkbridge.cache;
 
