@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
@@ -106,6 +107,7 @@ record DiskTierOptions(Path directory, long bytesMax, String contents) {
   private static String why(IOException failure) {
     return switch (failure) {
       case AccessDeniedException _ -> "permission denied";
+      case NoSuchFileException _ -> "it cannot be created";
       case FileAlreadyExistsException _ -> "it is not a directory";
       case FileSystemException e when e.getReason() != null ->
           e.getReason().toLowerCase(Locale.ROOT);

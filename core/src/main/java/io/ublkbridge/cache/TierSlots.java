@@ -235,8 +235,8 @@ final class TierSlots {
   synchronized Map<String, Object> details() {
     Map<String, Object> details = new LinkedHashMap<>();
     details.put("state", off == null ? "on" : "off: " + off);
-    details.put("bytes", (long) table.validCount() * layout.blockBytes());
-    details.put("room", (long) table.slotCount() * layout.blockBytes());
+    details.put("cachedBytes", (long) table.validCount() * layout.blockBytes());
+    details.put("size", (long) table.slotCount() * layout.blockBytes());
     details.put("hits", hits);
     details.put("misses", misses);
     details.put("writes", writes);

@@ -95,7 +95,7 @@ final class DiskTierKillTest {
     SplittableRandom random = new SplittableRandom(Long.parseLong(arguments[1]));
     UringLoops loops = new UringLoops(1);
     Worker worker = new Worker(Path.of(arguments[0]), loops.next(), new FramePool(64, BLOCK_BYTES));
-    System.out.println("bytes " + worker.tier.details().get("bytes"));
+    System.out.println("bytes " + worker.tier.details().get("cachedBytes"));
     while (worker.wrong == null) {
       worker.work(random, 50);
       System.out.println("going on");

@@ -185,11 +185,11 @@ final class DiskTierSimulationTest {
         run.drain();
         assertEquals(0, run.count("corrupt"));
         assertEquals("on", run.tier.details().get("state"));
-        long bytes = run.count("bytes");
+        long bytes = run.count("cachedBytes");
         run.closeTier();
 
         run.open();
-        assertEquals(bytes, run.count("bytes"), "a restart finds every block");
+        assertEquals(bytes, run.count("cachedBytes"), "a restart finds every block");
         run.hitCount = 0;
         for (int block = 0; block < run.contents.blockCount(); block++) {
           run.read(block);

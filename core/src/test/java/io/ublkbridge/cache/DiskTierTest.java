@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.netty.channel.IoEventLoop;
+import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.UringLoops;
 import java.io.IOException;
@@ -61,7 +63,7 @@ final class DiskTierTest {
     close();
 
     tier = open(contents.identity());
-    assertEquals(50L * BLOCK, tier.details().get("bytes"));
+    assertEquals(50L * BLOCK, tier.details().get("cachedBytes"));
     lane = lane(tier);
     for (int block = 0; block < 50; block++) {
       assertTrue(read(lane, block), "block " + block);
@@ -83,7 +85,7 @@ final class DiskTierTest {
     Files.copy(file, path.resolve(other.fileStem() + "-0.tier"));
 
     tier = open(other);
-    assertEquals(0L, tier.details().get("bytes"));
+    assertEquals(0L, tier.details().get("cachedBytes"));
     assertFalse(read(lane(tier), 1));
   }
 
@@ -102,7 +104,7 @@ final class DiskTierTest {
 
     assertFalse(read(lane, 7));
     assertEquals(1L, tier.details().get("corrupt"));
-    assertEquals(0L, tier.details().get("bytes"));
+    assertEquals(0L, tier.details().get("cachedBytes"));
     offer(lane, 7);
     written(tier, 2);
     assertTrue(read(lane, 7));
@@ -168,18 +170,18 @@ final class DiskTierTest {
             new DiskTier.Means(Runnable::run, 32, 8 * BLOCK));
     tiers.add(tier);
     BlockTier.Lane lane = lane(tier);
-    assertEquals(8L * BLOCK, tier.details().get("room"));
+    assertEquals(8L * BLOCK, tier.details().get("size"));
     for (int block = 0; block < 20; block++) {
       offer(lane, block);
       written(tier, block + 1);
     }
 
-    assertEquals(20L * BLOCK, tier.details().get("room"));
-    assertEquals(20L * BLOCK, tier.details().get("bytes"));
+    assertEquals(20L * BLOCK, tier.details().get("size"));
+    assertEquals(20L * BLOCK, tier.details().get("cachedBytes"));
     assertEquals(layout.fileBytes(20), Files.size(Path.of(file(tier))));
     offer(lane, 20);
     written(tier, 21);
-    assertEquals(20L * BLOCK, tier.details().get("bytes"));
+    assertEquals(20L * BLOCK, tier.details().get("cachedBytes"));
   }
 
   @Test
@@ -221,6 +223,45 @@ final class DiskTierTest {
     assertEquals(0L, tier.details().get("corrupt"));
     assertEquals("on", tier.details().get("state"));
     assertTrue(count(tier, "hits") > 0);
+  }
+
+  @Test
+  void headersThatNoLaneGotToAreWrittenAtTheEnd() throws Exception {
+    DiskTier tier = open(contents.identity());
+    SimulatedTierDisk disk = new SimulatedTierDisk(new SplittableRandom(1));
+    disk.load(Files.readAllBytes(Path.of(file(tier))));
+    BlockTier.Lane lane =
+        tier.openLane(completions -> new RingThatEnds(disk.lane(completions), completions));
+    offerHere(lane, 1);
+    offerHere(lane, 2);
+    disk.drain();
+    assertEquals(2L, tier.details().get("writes"));
+    lane.close();
+    close();
+
+    assertEquals(2L * BLOCK, open(contents.identity()).details().get("cachedBytes"));
+  }
+
+  /// A ring that takes no more once the blocks are written.
+  private record RingThatEnds(TierIo disk, RingFile.Completions lane) implements TierIo {
+    @Override
+    public void read(int tag, long positionBytes, long address, int lengthBytes) {
+      lane.completed(tag, -Errno.ECANCELED);
+    }
+
+    @Override
+    public void write(int tag, long positionBytes, long address, int lengthBytes) {
+      if (lengthBytes == BLOCK) {
+        disk.write(tag, positionBytes, address, lengthBytes);
+      } else {
+        lane.completed(tag, -Errno.ECANCELED);
+      }
+    }
+
+    @Override
+    public boolean close() {
+      return disk.close();
+    }
   }
 
   private BlockTier.Answer checked(
