@@ -7,6 +7,7 @@ import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 import java.time.Duration;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -42,6 +43,7 @@ final class AttachCommand implements Verb {
 
   @Mixin private CommonOptions common = new CommonOptions();
   @Mixin private TargetOptions targetOptions = new TargetOptions();
+  @Mixin private CacheArguments cacheArguments = new CacheArguments();
   @Spec private CommandSpec spec = CommandSpec.create();
 
   @Parameters(paramLabel = "URI", description = "What to attach.")
@@ -129,7 +131,13 @@ final class AttachCommand implements Verb {
       throw misused("--id: an id is 0 or more, not " + id);
     }
     return new AttachRequest(
-        resolved(), name, deviceOptions(), targetOptions.byName(), positive(timeout), foreground);
+        resolved(), name, deviceOptions(), options(), positive(timeout), foreground);
+  }
+
+  private Map<String, String> options() {
+    Map<String, String> options = targetOptions.byName();
+    options.putAll(cacheArguments.byName());
+    return options;
   }
 
   private String resolved() throws CommandFailure {

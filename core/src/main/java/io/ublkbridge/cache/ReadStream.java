@@ -8,7 +8,7 @@ final class ReadStream {
 
   /// How far from where it was expected a read may be once the stream is known: the kernel sends
   /// what it reads ahead itself through several queues, and not always in order.
-  private static final long TOLERANCE_BYTES = 1 << 20;
+  private static final long TOLERANCE_BYTES = 512 << 10;
 
   private final Readahead owner;
   private long nextByte;

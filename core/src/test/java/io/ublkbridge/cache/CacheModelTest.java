@@ -138,6 +138,19 @@ final class CacheModelTest {
       ModelRequest request =
           new ModelRequest(
               disk, operation, ranged ? first : 0, ranged ? Math.min(count, SECTORS - first) : 0);
+      if (operation.modifies() && random.nextBoolean()) {
+        request.afterEnd(() -> submit(readBack(request)));
+      }
+      submit(request);
+    }
+
+    private ModelRequest readBack(ModelRequest written) {
+      int first = (int) (written.offsetBytes() / ModelDisk.SECTOR);
+      int count = (int) (written.lengthBytes() / ModelDisk.SECTOR);
+      return new ModelRequest(disk, Operation.READ, first, count);
+    }
+
+    private void submit(ModelRequest request) {
       requests.add(request);
       queues.get(random.nextInt(queues.size())).submit(request);
     }
@@ -155,7 +168,7 @@ final class CacheModelTest {
           loopTasks.removeFirst().run();
         }
       }
-      for (ModelRequest request : requests) {
+      for (ModelRequest request : List.copyOf(requests)) {
         assertTrue(request.ended(), () -> request + " never ended");
       }
       assertTrue(drained(), "something is still on its way");

@@ -19,6 +19,7 @@ final class ModelRequest implements BlockRequest {
   private final BitSet stored = new BitSet();
   private boolean ended;
   private @Nullable IoError error;
+  private Runnable afterEnd = () -> {};
 
   ModelRequest(ModelDisk disk, Operation operation, int firstSector, int sectorCount) {
     this.disk = disk;
@@ -44,6 +45,11 @@ final class ModelRequest implements BlockRequest {
 
   boolean ended() {
     return ended;
+  }
+
+  /// What whoever asked does as soon as it hears of the end.
+  void afterEnd(Runnable action) {
+    afterEnd = action;
   }
 
   @Nullable IoError error() {
@@ -98,6 +104,7 @@ final class ModelRequest implements BlockRequest {
         check(i);
       }
     }
+    afterEnd.run();
   }
 
   private void check(int index) {
@@ -114,6 +121,7 @@ final class ModelRequest implements BlockRequest {
     require(!ended, "ends twice");
     ended = true;
     error = failure;
+    afterEnd.run();
   }
 
   private void require(boolean condition, String what) {
