@@ -39,7 +39,7 @@ final class DiskLane implements BlockTier.Lane, RingFile.Completions {
       new TierOperation[READS_MAX + WRITES_MAX + HEADERS_MAX];
 
   /// One page for each operation that writes headers.
-  private final MemorySegment headerPages;
+  private final SlotHeaders[] headerPages = new SlotHeaders[HEADERS_MAX];
 
   /// For the contents' last block, if it does not end with a page: direct I/O needs whole ones.
   private final MemorySegment tail;
@@ -62,8 +62,10 @@ final class DiskLane implements BlockTier.Lane, RingFile.Completions {
     this.tier = tier;
     this.slots = slots;
     this.layout = layout;
-    this.headerPages =
-        arena.allocate((long) HEADERS_MAX * TierLayout.PAGE_BYTES, TierLayout.PAGE_BYTES);
+    for (int i = 0; i < HEADERS_MAX; i++) {
+      headerPages[i] =
+          new SlotHeaders(arena.allocate(TierLayout.PAGE_BYTES, TierLayout.PAGE_BYTES));
+    }
     this.tail = arena.allocate(layout.slotBytes(), TierLayout.PAGE_BYTES);
     for (int tag = operations.length - 1; tag >= 0; tag--) {
       operations[tag] = new TierOperation(kindOf(tag), tag);
@@ -238,21 +240,17 @@ final class DiskLane implements BlockTier.Lane, RingFile.Completions {
   private void writeHeaders() {
     while (idleHeaders != null && !closing) {
       TierOperation operation = idleHeaders;
-      MemorySegment memory = headerPage(operation);
-      int page = slots.takePage(memory);
+      SlotHeaders headers = headerPages[operation.tag() - READS_MAX - WRITES_MAX];
+      int page = slots.takePage(headers);
       if (page == TierSlots.NONE) {
         return;
       }
       idleHeaders = operation.next;
       operation.number = page;
-      operation.aim(layout.pagePosition(page), memory.address(), TierLayout.PAGE_BYTES);
+      operation.aim(
+          layout.pagePosition(page), headers.memory().address(), TierLayout.PAGE_BYTES);
       operation.start(io);
     }
-  }
-
-  private MemorySegment headerPage(TierOperation operation) {
-    int index = operation.tag() - READS_MAX - WRITES_MAX;
-    return headerPages.asSlice((long) index * TierLayout.PAGE_BYTES, TierLayout.PAGE_BYTES);
   }
 
   private int crcOf(MemorySegment memory) {

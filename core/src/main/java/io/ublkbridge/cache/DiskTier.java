@@ -8,7 +8,6 @@ import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.QueueContext;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -117,11 +116,11 @@ final class DiskTier implements BlockTier {
       throw new IOException("cannot open " + file.path() + ": " + Errno.describe(-fd));
     }
     try (Arena scan = Arena.ofConfined()) {
-      MemorySegment headers = scan.allocate(GROUP_BYTES, TierLayout.PAGE_BYTES);
+      SlotHeaders headers = new SlotHeaders(scan.allocate(GROUP_BYTES, TierLayout.PAGE_BYTES));
       int slotCount = layout.slotCount(file.lengthBytes(), slotsMax(file.lengthBytes(), identity));
       for (int first = 0; first < slotCount; first += TierLayout.SLOTS_PER_GROUP) {
         long position = layout.groupPosition(first / TierLayout.SLOTS_PER_GROUP);
-        long result = Posix.pread(fd, headers, position);
+        long result = Posix.pread(fd, headers.memory(), position);
         if (result != GROUP_BYTES) {
           String what = result < 0 ? Errno.describe((int) -result) : "it is too short";
           throw new IOException("cannot read " + file.path() + ": " + what);
@@ -247,11 +246,12 @@ final class DiskTier implements BlockTier {
       return;
     }
     try (Arena scratch = Arena.ofConfined()) {
-      MemorySegment page = scratch.allocate(TierLayout.PAGE_BYTES, TierLayout.PAGE_BYTES);
+      SlotHeaders page =
+          new SlotHeaders(scratch.allocate(TierLayout.PAGE_BYTES, TierLayout.PAGE_BYTES));
       for (int number = slots.takePage(page);
           number != TierSlots.NONE;
           number = slots.takePage(page)) {
-        if (Posix.pwrite(fd, page, layout.pagePosition(number)) != TierLayout.PAGE_BYTES) {
+        if (Posix.pwrite(fd, page.memory(), layout.pagePosition(number)) != TierLayout.PAGE_BYTES) {
           // Lost blocks, no more.
           return;
         }

@@ -14,7 +14,7 @@ package io.ublkbridge.cache;
 /// @param blockBytes how much of the contents one slot holds
 record TierLayout(int blockBytes) {
   static final int PAGE_BYTES = 4096;
-  static final int HEADERS_PER_PAGE = PAGE_BYTES / SlotHeader.BYTES;
+  static final int HEADERS_PER_PAGE = PAGE_BYTES / SlotHeaders.BYTES;
   static final int PAGES_PER_GROUP = 8;
   static final int SLOTS_PER_GROUP = PAGES_PER_GROUP * HEADERS_PER_PAGE;
   static final int GROUP_HEADER_BYTES = PAGES_PER_GROUP * PAGE_BYTES;

@@ -1,7 +1,6 @@
 package io.ublkbridge.cache;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -53,13 +52,12 @@ final class TierSlots {
   }
 
   /// Takes over what an earlier use left: the headers of `count` more slots.
-  synchronized void recover(MemorySegment headers, int count) {
+  synchronized void recover(SlotHeaders headers, int count) {
     long blockCount = (identity.sizeBytes() - 1) / identity.blockBytes() + 1;
     for (int i = 0; i < count; i++) {
-      MemorySegment header = headers.asSlice((long) i * SlotHeader.BYTES, SlotHeader.BYTES);
-      long block = SlotHeader.block(header);
-      if (SlotHeader.valid(header, identity) && block >= 0 && block < blockCount) {
-        table.growValid(block, SlotHeader.blockCrc(header));
+      long block = headers.block(i);
+      if (headers.valid(i, identity) && block >= 0 && block < blockCount) {
+        table.growValid(block, headers.blockCrc(i));
       } else {
         table.grow(1);
       }
@@ -199,19 +197,18 @@ final class TierSlots {
   ///
   /// @param into gets it
   /// @return the page, until [#pageWritten]; or [#NONE]
-  synchronized int takePage(MemorySegment into) {
+  synchronized int takePage(SlotHeaders into) {
     int page = off == null ? pages.take() : HeaderPages.NONE;
     if (page == HeaderPages.NONE) {
       return NONE;
     }
     int first = page * TierLayout.HEADERS_PER_PAGE;
     for (int i = 0; i < TierLayout.HEADERS_PER_PAGE; i++) {
-      MemorySegment header = into.asSlice((long) i * SlotHeader.BYTES, SlotHeader.BYTES);
       int slot = first + i;
       if (slot < table.slotCount() && table.valid(slot)) {
-        SlotHeader.write(header, identity, table.block(slot), table.crc(slot));
+        into.write(i, identity, table.block(slot), table.crc(slot));
       } else {
-        header.fill((byte) 0);
+        into.writeEmpty(i);
       }
     }
     return page;

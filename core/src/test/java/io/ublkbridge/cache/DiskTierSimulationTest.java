@@ -14,7 +14,10 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.AnnotatedElementContext;
+import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.io.TempDirFactory;
 
 /// The disk tier on a simulated disk, over many seeds: whatever happens to the file, no wrong byte
 /// is ever a hit, every read is answered once, and every frame comes back.
@@ -25,7 +28,21 @@ final class DiskTierSimulationTest {
   private static final int STEPS = 400;
   private static final int FRAMES = 24;
 
-  @TempDir private Path directory = Path.of("");
+  @TempDir(factory = InMemory.class)
+  private Path directory = Path.of("");
+
+  /// The simulated disk is slow enough: what it works on is in memory where that can be had.
+  static final class InMemory implements TempDirFactory {
+    @Override
+    public Path createTempDirectory(
+        AnnotatedElementContext elementContext, ExtensionContext extensionContext)
+        throws IOException {
+      Path memory = Path.of("/dev/shm");
+      return Files.isWritable(memory)
+          ? Files.createTempDirectory(memory, "disk-tier")
+          : Files.createTempDirectory("disk-tier");
+    }
+  }
 
   /// One use of the tier after another, of the same contents and the same file.
   private final class Run implements AutoCloseable {
