@@ -24,7 +24,7 @@ import org.junit.jupiter.api.io.TempDirFactory;
 ///
 /// Each failure names its seed; replay it with `-Dublk.seed=N`.
 final class DiskTierSimulationTest {
-  private static final int SEEDS = 100;
+  private static final int SEEDS = 60;
   private static final int STEPS = 400;
   private static final int FRAMES = 24;
 
