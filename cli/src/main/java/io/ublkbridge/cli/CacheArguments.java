@@ -64,7 +64,8 @@ final class CacheArguments {
       names = "--cache-disk",
       paramLabel = "SIZE",
       description =
-          "How long all files in that directory may become together. Default with --cache-dir: 10G.")
+          "How long all files in that directory may become together. Default with --cache-dir:"
+              + " 10G.")
   private @Nullable String cacheDisk;
 
   /// The options that were given, by long name without dashes.
