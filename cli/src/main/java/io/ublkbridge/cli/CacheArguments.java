@@ -52,6 +52,22 @@ final class CacheArguments {
               + " the same file as that of --record, and need not exist yet.")
   private @Nullable Path prefetch;
 
+  @Option(
+      names = "--cache-dir",
+      paramLabel = "DIR",
+      description =
+          "Keep blocks in a file in this directory too, for the next attach. Only for contents that"
+              + " never change. Default with --cache-disk: /var/cache/ublk-bridge.")
+  private @Nullable Path cacheDirectory;
+
+  @Option(
+      names = "--cache-disk",
+      paramLabel = "SIZE",
+      description =
+          "How long all files in that directory may become together. Default with --cache-dir:"
+              + " 10G.")
+  private @Nullable String cacheDisk;
+
   /// The options that were given, by long name without dashes.
   Map<String, String> byName() {
     Map<String, String> options = new LinkedHashMap<>();
@@ -60,6 +76,8 @@ final class CacheArguments {
     putSize(options, "readahead", readahead);
     putFile(options, "record", record);
     putFile(options, "prefetch", prefetch);
+    putFile(options, "cache-dir", cacheDirectory);
+    putSize(options, "cache-disk", cacheDisk);
     return options;
   }
 

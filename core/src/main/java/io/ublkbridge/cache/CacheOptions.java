@@ -61,7 +61,8 @@ record CacheOptions(
     if (cacheBytes > 0) {
       checkSize(cacheBytes, blockBytes, host);
     } else {
-      refuseWithoutCache(context, "cache-block", "readahead", "record", "prefetch");
+      refuseWithoutCache(
+          context, "cache-block", "readahead", "record", "prefetch", "cache-dir", "cache-disk");
     }
     Optional<String> readahead = context.option("readahead");
     long readaheadBytes =

@@ -61,13 +61,33 @@ public final class CachedTarget extends ForwardingTarget {
   public static BlockTarget over(BlockTarget target, TargetUri uri, OpenContext context)
       throws TargetOpenException {
     CacheOptions options = CacheOptions.of(context, target, CacheOptions.Host.present());
-    return options.cacheBytes() == 0
-        ? target
-        : open(target, target.contentIdentity().orElse(uri.toString()), options);
+    if (options.cacheBytes() == 0) {
+      return target;
+    }
+    String identity = target.contentIdentity().orElse(uri.toString());
+    Optional<DiskTierOptions> disk = DiskTierOptions.of(context, target, options.blockBytes());
+    if (disk.isEmpty()) {
+      return open(target, identity, options);
+    }
+    BlockTier tier =
+        disk.get().open(target.geometry().sizeBytes(), options.blockBytes(), options.cacheBytes());
+    try {
+      return open(target, identity, options, tier);
+    } catch (TargetOpenException | RuntimeException e) {
+      tier.close();
+      throw e;
+    }
   }
 
   /// @param identity names the contents, or where they are
   static CachedTarget open(BlockTarget target, String identity, CacheOptions options)
+      throws TargetOpenException {
+    return open(target, identity, options, null);
+  }
+
+  /// @param tier the level behind the memory, closed with the result
+  static CachedTarget open(
+      BlockTarget target, String identity, CacheOptions options, @Nullable BlockTier tier)
       throws TargetOpenException {
     long sizeBytes = target.geometry().sizeBytes();
     Optional<Path> prefetch = options.prefetch();
@@ -78,8 +98,8 @@ public final class CachedTarget extends ForwardingTarget {
             ? null
             : TouchRecorder.open(options.record().get(), identity, map);
     try {
-      BlockTier tier = null;
-      CacheBudget budget = CacheBudget.of(options.cacheBytes(), options.blockBytes(), 0);
+      int keptBlocks = tier == null ? 0 : tier.keptBlocksMax();
+      CacheBudget budget = CacheBudget.of(options.cacheBytes(), options.blockBytes(), keptBlocks);
       return new CachedTarget(target, options, new BlockCache(budget), tier, recorder, warmUp);
     } catch (OutOfMemoryError e) {
       if (recorder != null) {

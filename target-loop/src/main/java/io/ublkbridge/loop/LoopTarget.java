@@ -2,7 +2,10 @@ package io.ublkbridge.loop;
 
 import io.netty.channel.IoEventLoop;
 import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.FileOps;
 import io.ublkbridge.kernel.Posix;
+import io.ublkbridge.kernel.RingCall;
+import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
@@ -93,7 +96,7 @@ final class LoopTarget implements BlockTarget {
       int result =
           RingCall.run(
               eventLoop,
-              UringOps.statx(file.fd(), emptyPath, status.address(), STATX_BLOCKS),
+              FileOps.statx(file.fd(), emptyPath, status.address(), STATX_BLOCKS),
               DETAILS_TIMEOUT);
       return result < 0 ? -1 : status.get(ValueLayout.JAVA_LONG, STX_BLOCKS) * STATX_UNIT_BYTES;
     } catch (TimeoutException e) {
@@ -114,10 +117,10 @@ final class LoopTarget implements BlockTarget {
       Posix.close(fd);
       throw e;
     }
-    FileRing ring = new FileRing(file.fd(), fd, syncFd);
-    LoopQueue queue = new LoopQueue(file, context.depth(), ring);
+    RingFile ring = new RingFile(fd, syncFd, file.fd());
+    LoopQueue queue = new LoopQueue(file, context.depth(), new FileRing(ring));
     try {
-      ring.register(context.eventLoop(), queue);
+      ring.join(context.eventLoop(), queue);
     } catch (RejectedExecutionException e) {
       queue.close();
       throw new TargetOpenException(
