@@ -250,6 +250,11 @@ final class OverlayQueue implements TargetQueue, RingFile.Completions {
         log.warn("{}: cannot note that it is in order: {}", disk.name(), e.getMessage());
       }
     }
+    release();
+  }
+
+  /// Gives everything back as it is.
+  void release() {
     if (io.close()) {
       buffers.close();
       reader.free();
