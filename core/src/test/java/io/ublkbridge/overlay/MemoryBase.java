@@ -31,7 +31,13 @@ final class MemoryBase extends ForwardingTarget {
     return identity.isEmpty() ? Optional.empty() : Optional.of(identity);
   }
 
-  private record Lane(byte[] bytes) implements TargetQueue {
+  private static final class Lane implements TargetQueue {
+    private final byte[] bytes;
+
+    Lane(byte[] bytes) {
+      this.bytes = bytes;
+    }
+
     @Override
     public void submit(BlockRequest request) {
       if (request.operation() != Operation.READ) {
