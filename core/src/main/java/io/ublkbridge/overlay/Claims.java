@@ -30,6 +30,15 @@ final class Claims {
     return true;
   }
 
+  boolean holds(OverlaySlot slot) {
+    for (int i = 0; i < activeCount; i++) {
+      if (active[i] == slot) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   void release(OverlaySlot slot) {
     for (int i = 0; i < activeCount; i++) {
       if (active[i] == slot) {

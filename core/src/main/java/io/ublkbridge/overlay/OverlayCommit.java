@@ -195,6 +195,12 @@ final class OverlayCommit {
     return true;
   }
 
+  /// Gives up for ever, after what cannot be.
+  void abandon() {
+    stage = Stage.PLACE;
+    failed(Errno.EIO);
+  }
+
   private void goOn() {
     stage = Stage.IDLE;
     if (!owed.isEmpty()) {
@@ -246,11 +252,6 @@ final class OverlayCommit {
 
   private void fail(OverlaySlot slot, int errno) {
     queue.fail(slot, OverlayDisk.errorOf(errno), disk.failure("flush", errno));
-  }
-
-  /// Whether everything is durable and in its place as far as anybody asked, and nothing failed.
-  boolean quiet() {
-    return stage == Stage.IDLE && failedErrno == 0;
   }
 
   /// Frees the memory; nothing is under way any more.

@@ -2,6 +2,7 @@ package io.ublkbridge.overlay;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.ByteSize;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
@@ -9,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
@@ -63,7 +65,7 @@ record OverlayOpener(Path path, String base, long sizeBytes, boolean readOnly) {
           "the directory of the overlay " + path + " does not exist",
           "create it: mkdir -p " + directory);
     }
-    String device = Files.getFileStore(directory).name();
+    String device = Files.getFileStore(Files.exists(path) ? path : directory).name();
     if (device.startsWith("/dev/ublk")) {
       throw new TargetOpenException(
           Reason.INVALID,
@@ -80,24 +82,46 @@ record OverlayOpener(Path path, String base, long sizeBytes, boolean readOnly) {
       throw new TargetOpenException(
           Reason.INVALID, "the source's name is too long for an overlay: " + baseBytes, null);
     }
-    Path unfinished = path.resolveSibling("." + path.getFileName() + ".new");
-    Files.deleteIfExists(unfinished);
-    Files.createFile(unfinished);
-    OverlayFile file = OverlayFile.open(unfinished, false);
+    OverlayFile file = unfinished();
     try {
       OverlayLayout layout = new OverlayLayout(sizeBytes, OverlayLayout.JOURNAL_PAGES);
       OverlayFormat.create(file.storage(), new OverlayHeader(UUID.randomUUID(), base, layout));
       file.rename(path);
       log.info("made the overlay {} for {}", path, base);
       return new OverlayFile(path, file.fd(), file.channel());
-    } catch (FileAlreadyExistsException e) {
-      file.close();
-      throw busy(e);
     } catch (IOException | RuntimeException e) {
+      Files.deleteIfExists(file.path());
       file.close();
-      Files.deleteIfExists(unfinished);
+      if (e instanceof FileAlreadyExistsException) {
+        throw busy(e);
+      }
       throw e;
     }
+  }
+
+  /// An empty file under another name that nobody else makes an overlay of: perhaps one that a crash
+  /// left. Whoever has the lock on it, and under its name, may write to it and remove it.
+  private OverlayFile unfinished() throws IOException, TargetOpenException {
+    Path unfinished = path.resolveSibling("." + path.getFileName() + ".new");
+    try {
+      Files.createFile(unfinished);
+    } catch (FileAlreadyExistsException e) {
+      log.info("{} is left from an attachment that was interrupted", unfinished);
+    }
+    OverlayFile file = OverlayFile.open(unfinished, false);
+    try {
+      if (Files.isSameFile(unfinished, Path.of(RingFile.pathOf(file.fd())))) {
+        var _ = file.channel().truncate(0);
+        return file;
+      }
+    } catch (NoSuchFileException e) {
+      // It has its own name by now.
+    } catch (IOException | RuntimeException e) {
+      file.close();
+      throw e;
+    }
+    file.close();
+    throw busy(null);
   }
 
   private TargetOpenException busy(@Nullable Throwable cause) {

@@ -118,20 +118,35 @@ final class OverlayQueue implements TargetQueue, RingFile.Completions {
     commit.add(slot);
   }
 
+  /// Takes the end of an operation from the ring, which no exception may reach: Netty would keep the
+  /// loop from others for 100 ms, and lose count of what is under way.
+  void completedInRing(int tag, int result) {
+    try {
+      completed(tag, result);
+    } catch (Throwable e) {
+      log.error("{}: cannot end an operation", disk.name(), e);
+      abandon(tag, e);
+    }
+  }
+
+  private void abandon(int tag, Throwable cause) {
+    if (tag < slots.length && slots[tag].occupied()) {
+      if (claims.holds(slots[tag])) {
+        changeFailed(slots[tag], IoError.IO, cause);
+      } else {
+        fail(slots[tag], IoError.IO, cause);
+      }
+    } else if (commit != null) {
+      commit.abandon();
+    }
+  }
+
   @Override
   public void completed(int tag, int result) {
-    try {
-      if (tag == slots.length) {
-        if (commit != null) {
-          commit.completed(result);
-        }
-      } else {
-        ended(slots[tag], result);
-      }
-    } catch (Throwable e) {
-      // Netty would keep the loop from others for 100 ms, and lose count of what is under way.
-      log.error("{}: cannot end an operation", disk.name(), e);
-      throw e;
+    if (tag < slots.length) {
+      ended(slots[tag], result);
+    } else if (commit != null) {
+      commit.completed(result);
     }
   }
 
@@ -215,12 +230,15 @@ final class OverlayQueue implements TargetQueue, RingFile.Completions {
       return;
     }
     waking = true;
-    OverlaySlot slot = claims.next();
-    while (slot != null) {
-      writer.begin(slot);
-      slot = claims.next();
+    try {
+      OverlaySlot slot = claims.next();
+      while (slot != null) {
+        writer.begin(slot);
+        slot = claims.next();
+      }
+    } finally {
+      waking = false;
     }
-    waking = false;
   }
 
   void complete(OverlaySlot slot) {

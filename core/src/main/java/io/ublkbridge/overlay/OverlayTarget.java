@@ -141,7 +141,7 @@ public final class OverlayTarget extends ForwardingTarget {
     }
     OverlayQueue queue = new OverlayQueue(disk, new RingIo(ring), base, context, !readOnly);
     try {
-      ring.join(context.eventLoop(), queue);
+      ring.join(context.eventLoop(), queue::completedInRing);
       if (!readOnly) {
         OverlayFormat.writeStatus(disk.storage(), false);
       }
