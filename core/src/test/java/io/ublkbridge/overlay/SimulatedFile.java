@@ -31,6 +31,16 @@ final class SimulatedFile implements OverlayIo, OverlayStorage {
     PUNCH
   }
 
+  /// What becomes of the sectors of a kind that were not synced. Chance alone would hardly ever keep
+  /// all of a journal record and nothing of the data that it names.
+  private enum Fate {
+    ANY,
+    OLD,
+    NEW;
+
+    static final Fate[] BY_NUMBER = values();
+  }
+
   private record Operation(
       Kind kind, int tag, long position, long address, long length, Map<Long, Integer> covered) {}
 
@@ -212,7 +222,11 @@ final class SimulatedFile implements OverlayIo, OverlayStorage {
       }
     }
     pending.clear();
-    unsynced.keySet().stream().sorted().forEach(this::settle);
+    Fate ofMetadata = Fate.BY_NUMBER[random.nextInt(Fate.BY_NUMBER.length)];
+    Fate ofData = Fate.BY_NUMBER[random.nextInt(Fate.BY_NUMBER.length)];
+    for (long sector : unsynced.keySet().stream().sorted().toList()) {
+      settle(sector, sector * SECTOR < metadataBytes ? ofMetadata : ofData);
+    }
     unsynced.clear();
     cached.clear();
     cached.putAll(durable);
@@ -228,11 +242,16 @@ final class SimulatedFile implements OverlayIo, OverlayStorage {
     }
   }
 
-  private void settle(long sector) {
+  private void settle(long sector, Fate fate) {
     List<byte[]> versions = new ArrayList<>(unsynced.getOrDefault(sector, List.of()));
     versions.addFirst(durable.getOrDefault(sector, ZEROES));
-    byte[] bytes = versions.get(random.nextInt(versions.size()));
-    if (sector * SECTOR < metadataBytes && random.nextInt(4) == 0) {
+    byte[] bytes =
+        switch (fate) {
+          case ANY -> versions.get(random.nextInt(versions.size()));
+          case OLD -> versions.getFirst();
+          case NEW -> versions.getLast();
+        };
+    if (fate == Fate.ANY && sector * SECTOR < metadataBytes && random.nextInt(4) == 0) {
       byte[] other = versions.get(random.nextInt(versions.size()));
       int tear = random.nextInt(SECTOR);
       bytes = Arrays.copyOf(bytes, SECTOR);
