@@ -38,7 +38,9 @@ record OverlayFile(Path path, int fd, FileChannel channel) implements AutoClosea
       throw new TargetOpenException(
           Reason.FAILED,
           "cannot open the overlay " + path + ": " + Errno.describe(-fd),
-          readOnly && fd == -Errno.ENOENT ? "attach once without --read-only, which makes it" : null);
+          readOnly && fd == -Errno.ENOENT
+              ? "attach once without --read-only, which makes it"
+              : null);
     }
     try {
       return new OverlayFile(path, fd, lock(path, fd, readOnly));

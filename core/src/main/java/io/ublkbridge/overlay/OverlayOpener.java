@@ -99,8 +99,8 @@ record OverlayOpener(Path path, String base, long sizeBytes, boolean readOnly) {
     }
   }
 
-  /// An empty file under another name that nobody else makes an overlay of: perhaps one that a crash
-  /// left. Whoever has the lock on it, and under its name, may write to it and remove it.
+  /// An empty file under another name that nobody else makes an overlay of: perhaps one that a
+  /// crash left. Whoever has the lock on it, and under its name, may write to it and remove it.
   private OverlayFile unfinished() throws IOException, TargetOpenException {
     Path unfinished = path.resolveSibling("." + path.getFileName() + ".new");
     try {

@@ -118,8 +118,8 @@ final class OverlayQueue implements TargetQueue, RingFile.Completions {
     commit.add(slot);
   }
 
-  /// Takes the end of an operation from the ring, which no exception may reach: Netty would keep the
-  /// loop from others for 100 ms, and lose count of what is under way.
+  /// Takes the end of an operation from the ring, which no exception may reach: Netty would keep
+  /// the loop from others for 100 ms, and lose count of what is under way.
   void completedInRing(int tag, int result) {
     try {
       completed(tag, result);

@@ -31,8 +31,8 @@ final class SimulatedFile implements OverlayIo, OverlayStorage {
     PUNCH
   }
 
-  /// What becomes of the sectors of a kind that were not synced. Chance alone would hardly ever keep
-  /// all of a journal record and nothing of the data that it names.
+  /// What becomes of the sectors of a kind that were not synced. Chance alone would hardly ever
+  /// keep all of a journal record and nothing of the data that it names.
   private enum Fate {
     ANY,
     OLD,
