@@ -21,7 +21,10 @@ final class FieldText {
           "cachedBytes",
           "fillBytes",
           "memory",
-          "window");
+          "window",
+          "dataBytes",
+          "zeroBytes",
+          "allocatedBytes");
 
   private FieldText() {}
 

@@ -127,7 +127,7 @@ public final class RingFile {
     }
   }
 
-  /// Waits until nothing is under way any more, then leaves the ring and closes the descriptors.
+  /// Waits until nothing is under way any more, leaves the ring and closes the descriptors.
   ///
   /// @return whether that worked; if not, the kernel may still use the memory of transfers
   public boolean close() {

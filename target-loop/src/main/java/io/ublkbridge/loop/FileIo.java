@@ -5,7 +5,8 @@ package io.ublkbridge.loop;
 /// Confined to the queue's event loop, except for [#close].
 interface FileIo {
   /// Starts the step that the slot describes. Never throws; ends with exactly one call of
-  /// [RingFile.Completions#completed], which may come before this method returns.
+  /// [io.ublkbridge.kernel.RingFile.Completions#completed], which may come before this method
+  /// returns.
   void start(LoopSlot slot);
 
   /// Waits until nothing is under way any more, then frees what the steps needed. On a control

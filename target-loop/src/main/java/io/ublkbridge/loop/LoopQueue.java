@@ -1,6 +1,8 @@
 package io.ublkbridge.loop;
 
+import io.ublkbridge.kernel.BufferPool;
 import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.IoBuffer;
 import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.IoError;
