@@ -69,7 +69,7 @@ final class LatencyEstimate {
   }
 
   private static int classOf(long nanos) {
-    double octaves = Math.log(Math.max(1, nanos)) / Math.log(2);
+    double octaves = Math.log((double) Math.max(1, nanos)) / Math.log(2);
     return Math.min(CLASSES - 1, (int) (octaves * CLASSES_PER_OCTAVE));
   }
 

@@ -113,7 +113,7 @@ final class RetryingObjectStore implements ObjectStore {
     for (Fetch fetch : List.copyOf(live)) {
       fetch.stopWaiting();
     }
-    loop.schedule(this::giveUpAll, STOPPING_PATIENCE.toNanos(), TimeUnit.NANOSECONDS);
+    var _ = after(STOPPING_PATIENCE.toNanos(), this::giveUpAll);
   }
 
   private void giveUpAll() {

@@ -158,7 +158,7 @@ final class S3ImageTarget implements BlockTarget {
 
   private synchronized StoreLane lane(QueueContext context) {
     StoreLane found = first;
-    if (found != null && found.loop() == context.eventLoop()) {
+    if (found != null && found.loop().equals(context.eventLoop())) {
       first = null;
       return found;
     }

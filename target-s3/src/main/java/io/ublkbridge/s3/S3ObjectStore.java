@@ -16,7 +16,6 @@ import software.amazon.awssdk.services.s3.model.GetObjectResponse;
 /// event loop of its client, as [ObjectStore] says.
 final class S3ObjectStore implements ObjectStore {
   private static final Pattern FIRST_BYTE = Pattern.compile("bytes 0-0/(\\d{1,19})");
-  private static final int OUTSIDE = 416;
 
   private final EventLoop loop;
   private final S3AsyncClient client;
@@ -64,25 +63,30 @@ final class S3ObjectStore implements ObjectStore {
             .range("bytes=0-0")
             .build();
     CompletableFuture<ObjectVersion> seen = new CompletableFuture<>();
-    CompletableFuture<GetObjectResponse> answer =
-        CompletableFuture.supplyAsync(
-                () -> {
-                  counters.got();
-                  return client.getObject(request, new LookReceiver());
-                },
-                loop)
-            .thenCompose(stage -> stage);
-    answer.whenComplete((response, failure) -> {
-      try {
-        if (failure != null) {
-          throw lookFailure(StoreErrors.of(failure, bucket, key));
-        }
-        seen.complete(version(key, versionId, response));
-      } catch (StoreException e) {
-        seen.completeExceptionally(e);
-      }
+    loop.execute(() -> {
+      counters.got();
+      var _ =
+          client
+              .getObject(request, new LookReceiver())
+              .whenComplete((response, failure) -> looked(seen, key, versionId, response, failure));
     });
     return seen;
+  }
+
+  private void looked(
+      CompletableFuture<ObjectVersion> seen,
+      String key,
+      @Nullable String versionId,
+      GetObjectResponse response,
+      @Nullable Throwable failure) {
+    try {
+      if (failure != null) {
+        throw lookFailure(StoreErrors.of(failure, bucket, key));
+      }
+      seen.complete(version(key, versionId, response));
+    } catch (StoreException e) {
+      seen.completeExceptionally(e);
+    }
   }
 
   /// The first byte of nothing is outside of it.
@@ -152,7 +156,7 @@ final class S3ObjectStore implements ObjectStore {
         future = CompletableFuture.failedFuture(e);
       }
       answer = future;
-      future.whenComplete((_, failure) -> {
+      var _ = future.whenComplete((_, failure) -> {
         if (loop.inEventLoop()) {
           ended(failure);
         } else {

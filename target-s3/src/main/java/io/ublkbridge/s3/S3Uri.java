@@ -53,7 +53,7 @@ record S3Uri(String bucket, String key, @Nullable String versionId) {
     return new S3Uri(bucket, key, question < 0 ? null : version(rest.substring(question + 1)));
   }
 
-  private static String version(String query) throws TargetOpenException {
+  private static @Nullable String version(String query) throws TargetOpenException {
     String version = null;
     for (String parameter : query.split("&", -1)) {
       int equals = parameter.indexOf('=');
@@ -101,9 +101,9 @@ record S3Uri(String bucket, String key, @Nullable String versionId) {
     for (byte b : text.getBytes(StandardCharsets.UTF_8)) {
       char c = (char) (b & 0xff);
       boolean plain =
-          c >= 'a' && c <= 'z'
-              || c >= 'A' && c <= 'Z'
-              || c >= '0' && c <= '9'
+          (c >= 'a' && c <= 'z')
+              || (c >= 'A' && c <= 'Z')
+              || (c >= '0' && c <= '9')
               || PLAIN.indexOf(c) >= 0;
       if (plain) {
         encoded.append(c);
