@@ -5,6 +5,7 @@ import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetQueue;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -150,13 +151,13 @@ final class S3ImageTarget implements BlockTarget {
   }
 
   @Override
-  public TargetQueue openQueue(QueueContext context) {
+  public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
     StoreLane lane = lane(context);
     return new S3ImageQueue(
         image, lane.store(), BUDGET_BYTES / context.count(), lane.loop().ticker()::nanoTime);
   }
 
-  private synchronized StoreLane lane(QueueContext context) {
+  private synchronized StoreLane lane(QueueContext context) throws TargetOpenException {
     StoreLane found = first;
     if (found != null && found.loop().equals(context.eventLoop())) {
       first = null;

@@ -6,7 +6,6 @@ import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
-import java.net.URI;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -115,8 +114,7 @@ final class S3Opener {
           size,
           padding);
     }
-    URI endpoint = connector.configuredEndpoint();
-    if (endpoint != null && endpoint.getScheme().equals("http")) {
+    if (connector.plain()) {
       LOG.warn(
           "{}: the store is asked over plain http: others can read and change it", image.uri());
     }

@@ -24,7 +24,12 @@ import software.amazon.awssdk.http.async.SdkAsyncHttpClient;
 import software.amazon.awssdk.http.nio.netty.NettyNioAsyncHttpClient;
 import software.amazon.awssdk.http.nio.netty.SdkEventLoopGroup;
 import software.amazon.awssdk.regions.Region;
-import software.amazon.awssdk.regions.providers.DefaultAwsRegionProviderChain;
+import software.amazon.awssdk.profiles.ProfileFile;
+import software.amazon.awssdk.regions.providers.AwsProfileRegionProvider;
+import software.amazon.awssdk.regions.providers.AwsRegionProvider;
+import software.amazon.awssdk.regions.providers.AwsRegionProviderChain;
+import software.amazon.awssdk.regions.providers.InstanceProfileRegionProvider;
+import software.amazon.awssdk.regions.providers.SystemSettingsRegionProvider;
 import software.amazon.awssdk.retries.DefaultRetryStrategy;
 import software.amazon.awssdk.services.s3.S3AsyncClient;
 import software.amazon.awssdk.services.s3.S3AsyncClientBuilder;
@@ -51,21 +56,21 @@ final class StoreConnector implements AutoCloseable {
   private final Region region;
   private final AwsCredentialsProvider source;
   private final KeptCredentials credentials;
-  private final TrustManager[] trust;
+  private TrustManager @Nullable [] trust;
+
+  /// Where requests go if it is not AWS's own choice: as the option says, the environment
+  /// (`AWS_ENDPOINT_URL_S3`), or the profile. Known once there is a client.
   private volatile @Nullable URI configuredEndpoint;
 
-  private StoreConnector(
-      S3Options options, Region region, AwsCredentialsProvider source, TrustManager[] trust) {
+  private StoreConnector(S3Options options, Region region, AwsCredentialsProvider source) {
     this.options = options;
     this.region = region;
     this.source = source;
     this.credentials = new KeptCredentials(source, InstantSource.system(), daemons());
-    this.trust = trust;
   }
 
   static StoreConnector of(S3Options options) throws TargetOpenException {
-    TrustManager[] trust = StoreTrust.managers(System.getenv(StoreTrust.BUNDLE_VARIABLE));
-    return new StoreConnector(options, region(options), source(options), trust);
+    return new StoreConnector(options, region(options), source(options));
   }
 
   private static Executor daemons() {
@@ -85,15 +90,19 @@ final class StoreConnector implements AutoCloseable {
     if (options.region() != null) {
       return Region.of(options.region());
     }
-    DefaultAwsRegionProviderChain.Builder chain = DefaultAwsRegionProviderChain.builder();
-    if (options.profile() != null) {
-      chain.profileName(options.profile());
-    }
+    // Other stores have no regions, or do not care; and only AWS's machines know theirs.
+    boolean elsewhere = options.endpoint() != null || environmentNamesEndpoint();
+    AwsRegionProvider profile =
+        new AwsProfileRegionProvider(ProfileFile::defaultProfileFile, options.profile());
+    AwsRegionProvider chain =
+        elsewhere
+            ? new AwsRegionProviderChain(new SystemSettingsRegionProvider(), profile)
+            : new AwsRegionProviderChain(
+                new SystemSettingsRegionProvider(), profile, new InstanceProfileRegionProvider());
     try {
-      return chain.build().getRegion();
+      return chain.getRegion();
     } catch (SdkException e) {
-      if (options.endpoint() != null || environmentNamesEndpoint()) {
-        // Other stores have no regions, or do not care.
+      if (elsewhere) {
         return Region.US_EAST_1;
       }
       throw new TargetOpenException(
@@ -120,7 +129,7 @@ final class StoreConnector implements AutoCloseable {
   /// Makes a client that lives on one loop alone.
   ///
   /// @param connections how many requests are under way at once, at most
-  S3AsyncClient client(IoEventLoop loop, int connections) {
+  S3AsyncClient client(IoEventLoop loop, int connections) throws TargetOpenException {
     S3AsyncClientBuilder builder =
         S3AsyncClient.builder()
             .httpClientBuilder(http(loop, connections))
@@ -147,7 +156,27 @@ final class StoreConnector implements AutoCloseable {
     }
     S3AsyncClient client = builder.build();
     configuredEndpoint = client.serviceClientConfiguration().endpointOverride().orElse(null);
+    if (!plain()) {
+      prepareTrust();
+    }
     return client;
+  }
+
+  /// Reading some hundred certificates takes a while, so it happens here and not on the loop.
+  private synchronized void prepareTrust() throws TargetOpenException {
+    if (trust == null) {
+      trust = StoreTrust.managers(System.getenv(StoreTrust.BUNDLE_VARIABLE));
+    }
+  }
+
+  private synchronized TrustManager[] trusted() {
+    return trust == null ? new TrustManager[0] : trust;
+  }
+
+  /// Whether requests travel unencrypted.
+  boolean plain() {
+    URI endpoint = configuredEndpoint;
+    return endpoint != null && "http".equals(endpoint.getScheme());
   }
 
   private SdkAsyncHttpClient.Builder<?> http(IoEventLoop loop, int connections) {
@@ -163,13 +192,7 @@ final class StoreConnector implements AutoCloseable {
         .connectionTimeToLive(CONNECTION_LIFE)
         .tcpKeepAlive(true)
         .sslProvider(OpenSsl.isAvailable() ? SslProvider.OPENSSL : SslProvider.JDK)
-        .tlsTrustManagersProvider(() -> trust);
-  }
-
-  /// Where requests go if it is not AWS's own choice: as the option says, the environment
-  /// (`AWS_ENDPOINT_URL_S3`), or the profile. Known once there is a client.
-  @Nullable URI configuredEndpoint() {
-    return configuredEndpoint;
+        .tlsTrustManagersProvider(this::trusted);
   }
 
   /// Where the store is, for people and for what names its contents.

@@ -1,6 +1,7 @@
 package io.ublkbridge.s3;
 
 import io.netty.channel.IoEventLoop;
+import io.ublkbridge.target.TargetOpenException;
 import java.util.SplittableRandom;
 
 /// One event loop's way to the store. Its counters outlive it.
@@ -15,7 +16,8 @@ record StoreLane(IoEventLoop loop, RetryingObjectStore store, StoreCounters coun
   private static final int SPARE_CONNECTIONS = 16;
 
   static StoreLane open(
-      StoreConnector connector, String bucket, S3Options options, IoEventLoop loop) {
+      StoreConnector connector, String bucket, S3Options options, IoEventLoop loop)
+      throws TargetOpenException {
     StoreCounters counters = new StoreCounters();
     RetryingObjectStore.Policy policy =
         new RetryingObjectStore.Policy(options.ioTimeout(), options.lossTimeout(), CONCURRENCY);

@@ -45,6 +45,9 @@ public final class FaultyProxy implements AutoCloseable {
     /// A header of the answer is another one than the server's.
     record Header(String name, String value) implements Fault {}
 
+    /// The server is asked something else.
+    record Asked(String part, String instead) implements Fault {}
+
     /// The answer begins so much later.
     record Late(Duration delay) implements Fault {}
   }
@@ -214,6 +217,7 @@ public final class FaultyProxy implements AutoCloseable {
           return false;
         }
         case Fault.Late(Duration delay) -> pause(delay);
+        case Fault.Asked(String part, String instead) -> head = head.replace(part, instead);
         case Fault.None _, Fault.Reset _, Fault.Truncated _, Fault.Stall _, Fault.Header _ -> {}
       }
       toServer.write(head.getBytes(StandardCharsets.ISO_8859_1));
@@ -248,7 +252,11 @@ public final class FaultyProxy implements AutoCloseable {
             default -> Integer.MAX_VALUE;
           };
       toClient.write(head.getBytes(StandardCharsets.ISO_8859_1));
-      copy(Math.min(length, most));
+      if (new Request(0, "", head).header("transfer-encoding").equalsIgnoreCase("chunked")) {
+        copyChunks();
+      } else {
+        copy(Math.min(length, most));
+      }
       toClient.flush();
       if (most == Integer.MAX_VALUE) {
         return true;
@@ -272,6 +280,27 @@ public final class FaultyProxy implements AutoCloseable {
         toClient.write(buffer, 0, read);
         left -= read;
       }
+    }
+
+    private void copyChunks() throws IOException {
+      for (int size = -1; size != 0; ) {
+        String line = readLine();
+        toClient.write(line.getBytes(StandardCharsets.ISO_8859_1));
+        size = Integer.parseInt(line.strip(), 16);
+        copy(size + 2);
+      }
+    }
+
+    private String readLine() throws IOException {
+      StringBuilder line = new StringBuilder();
+      while (line.indexOf("\n") < 0) {
+        int next = fromServer.read();
+        if (next < 0) {
+          throw new IOException("the server's answer broke off");
+        }
+        line.append((char) next);
+      }
+      return line.toString();
     }
 
     private static void pause(Duration time) {
