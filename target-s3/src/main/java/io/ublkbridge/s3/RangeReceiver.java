@@ -37,6 +37,11 @@ final class RangeReceiver
     this.counters = counters;
   }
 
+  /// How many bytes have arrived.
+  long received() {
+    return received;
+  }
+
   /// From now on the memory is not touched.
   void close() {
     closed = true;

@@ -1,10 +1,12 @@
 package io.ublkbridge.s3;
 
 import io.netty.channel.EventLoop;
+import io.netty.util.concurrent.ScheduledFuture;
 import io.ublkbridge.s3.StoreException.Kind;
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -15,6 +17,11 @@ import software.amazon.awssdk.services.s3.model.GetObjectResponse;
 /// A bucket behind the AWS SDK. Sends each request once and judges what comes back. Confined to the
 /// event loop of its client, as [ObjectStore] says.
 final class S3ObjectStore implements ObjectStore {
+  /// An answer that has begun and then brings nothing for two of these is dead. The HTTP client
+  /// would find out much later: with Netty 4.2.18 a connection that is reset behind bytes which
+  /// were not read yet is not read from again.
+  private static final long PROGRESS_TICK_SECONDS = 1;
+
   private static final Pattern FIRST_BYTE = Pattern.compile("bytes 0-0/(\\d{1,19})");
 
   private final EventLoop loop;
@@ -140,6 +147,9 @@ final class S3ObjectStore implements ObjectStore {
     private final End end;
     private @Nullable CompletableFuture<Void> answer;
     private boolean over;
+    private @Nullable ScheduledFuture<?> watch;
+    private long seenBytes;
+    private boolean slept;
 
     Get(String key, RangeReceiver receiver, End end) {
       this.key = key;
@@ -156,22 +166,38 @@ final class S3ObjectStore implements ObjectStore {
         future = CompletableFuture.failedFuture(e);
       }
       answer = future;
-      var _ = future.whenComplete((_, failure) -> {
-        if (loop.inEventLoop()) {
-          ended(failure);
-        } else {
-          // Credentials came from another thread, and with them a failure.
-          loop.execute(() -> ended(failure));
-        }
-      });
+      watch =
+          loop.scheduleAtFixedRate(
+              this::look, PROGRESS_TICK_SECONDS, PROGRESS_TICK_SECONDS, TimeUnit.SECONDS);
+      var _ =
+          future.whenComplete((_, failure) -> {
+            if (loop.inEventLoop()) {
+              ended(failure);
+            } else {
+              // Credentials came from another thread, and with them a failure.
+              loop.execute(() -> ended(failure));
+            }
+          });
+    }
+
+    private void look() {
+      long received = receiver.received();
+      if (received == 0 || received != seenBytes) {
+        seenBytes = received;
+        slept = false;
+      } else if (slept) {
+        cancel();
+        end.ended(new StoreException(Kind.TIMED_OUT, "the store went silent in mid-answer"));
+      } else {
+        slept = true;
+      }
     }
 
     private void ended(@Nullable Throwable failure) {
       if (over) {
         return;
       }
-      over = true;
-      receiver.close();
+      close();
       if (failure == null) {
         end.ended(null);
         return;
@@ -184,11 +210,18 @@ final class S3ObjectStore implements ObjectStore {
     @Override
     public void cancel() {
       if (!over) {
-        over = true;
-        receiver.close();
+        close();
         if (answer != null) {
           answer.cancel(true);
         }
+      }
+    }
+
+    private void close() {
+      over = true;
+      receiver.close();
+      if (watch != null) {
+        watch.cancel(false);
       }
     }
   }

@@ -243,6 +243,7 @@ final class FailureTest {
       assertEquals("v+1", image.target().details().get("versionId"));
       assertTrue(image.target().contentIdentity().orElseThrow().contains("v+1"));
       image.close();
+      image = OpenedImage.at("s3://images/disk.img", options());
     }
   }
 

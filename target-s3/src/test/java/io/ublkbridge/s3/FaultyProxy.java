@@ -17,8 +17,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.locks.LockSupport;
 
-/// Stands in front of an HTTP server and spoils what it answers, request by request, as a plan says.
-/// Every connection has a thread of its own here and one connection to the server.
+/// Stands in front of an HTTP server and spoils what it answers, request by request, as a plan
+/// says. Every connection has a thread of its own here and one connection to the server.
 public final class FaultyProxy implements AutoCloseable {
 
   /// What happens to one answer.

@@ -13,9 +13,9 @@ import java.util.stream.Stream;
 /// An S3 server with a proxy in front that spoils answers, as a program: for device tests and
 /// benchmarks. `it/s3/serve` starts it and says how.
 ///
-/// Reads commands from its standard input, one a line, and answers each with a line:
-/// `faults OPTION...` (as on the command line; none ends them all), `put BUCKET KEY FILE`, `delete
-/// BUCKET KEY`, `down`, `up`, `requests` (how many there were).
+/// Reads commands from its standard input, one a line, and answers each with a line: `faults
+/// OPTION...` (as on the command line; none ends them all), `put BUCKET KEY FILE`, `delete BUCKET
+/// KEY`, `down`, `up`, `requests` (how many there were).
 public final class ServeS3 {
   private final S3Server server;
   private final FaultyProxy proxy;
@@ -65,7 +65,9 @@ public final class ServeS3 {
   }
 
   private void obey() throws IOException, InterruptedException {
-    try (var in = new java.io.BufferedReader(new java.io.InputStreamReader(System.in, java.nio.charset.StandardCharsets.UTF_8))) {
+    try (var in =
+        new java.io.BufferedReader(
+            new java.io.InputStreamReader(System.in, java.nio.charset.StandardCharsets.UTF_8))) {
       for (String line = in.readLine(); line != null; line = in.readLine()) {
         ArrayDeque<String> words = new ArrayDeque<>(List.of(line.strip().split("\\s+")));
         System.out.println(obey(words.remove(), words));
