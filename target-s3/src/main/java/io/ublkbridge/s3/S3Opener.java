@@ -34,6 +34,12 @@ final class S3Opener {
   }
 
   BlockTarget open() throws TargetOpenException {
+    if (uri.compressed()) {
+      throw new TargetOpenException(
+          Reason.UNSUPPORTED,
+          "the image is compressed with zstd, and a part of it cannot be read alone",
+          "upload it as it is: zstd -dc disk.img.zst | aws s3 cp - s3://BUCKET/disk.img");
+    }
     S3Options options = S3Options.of(context);
     StoreConnector connector = StoreConnector.of(options);
     StoreLane lane = null;

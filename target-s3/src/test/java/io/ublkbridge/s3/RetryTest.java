@@ -260,7 +260,7 @@ final class RetryTest {
   void aSlowGetIsHedgedOnceItsKindIsKnown() {
     learn(40);
     Caller caller = get(512);
-    pass(Duration.ofMillis(31));
+    pass(Duration.ofMillis(40));
     assertEquals(2, script.waitingCount());
     assertEquals(1, counters.hedges());
 
@@ -276,7 +276,7 @@ final class RetryTest {
   void aFailedHedgeLeavesTheFirstAlone() {
     learn(40);
     Caller caller = get(512);
-    pass(Duration.ofMillis(31));
+    pass(Duration.ofMillis(40));
     script.gets().get(41).fail(Kind.BROKEN);
     caller.assertWaits();
 
