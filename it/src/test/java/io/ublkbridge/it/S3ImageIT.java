@@ -21,8 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 /// A disk image in an S3 server, attached as it is.
 final class S3ImageIT {
   private static final S3Server SERVER = S3Server.start();
-  private static final String CHECKSUMS =
-      "find . -type f -print0 | sort -z | xargs -0 sha256sum";
+  private static final String CHECKSUMS = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
 
   static {
     SERVER.createBucket("images");
@@ -93,10 +92,14 @@ final class S3ImageIT {
         ServedDisk disk = ServedDisk.serve("s3://images/disk.img", store(proxy.url()))) {
       proxy.plan(_ -> fault(random));
 
-      assertEquals(source, Command.shell("dd if=" + disk.path() + " bs=64k iflag=direct status=none | sha256sum"));
+      assertEquals(
+          source,
+          Command.shell("dd if=" + disk.path() + " bs=64k iflag=direct status=none | sha256sum"));
       // What fio reads back it compares with what it would have written.
       Command.shell(
-          "fio --name=v --filename=" + disk.path() + " --rw=randread --bs=4k-64k --size=16M"
+          "fio --name=v --filename="
+              + disk.path()
+              + " --rw=randread --bs=4k-64k --size=16M"
               + " --io_size=8M --direct=1 --ioengine=libaio --iodepth=16 --output=/dev/null");
       assertTrue(proxy.requests().size() > 500, "requests: " + proxy.requests().size());
     }
@@ -117,7 +120,8 @@ final class S3ImageIT {
   }
 
   private static Command read(Path path) {
-    return Command.run("dd", "if=" + path, "of=/dev/null", "bs=4k", "skip=4096", "count=1", "iflag=direct");
+    return Command.run(
+        "dd", "if=" + path, "of=/dev/null", "bs=4k", "skip=4096", "count=1", "iflag=direct");
   }
 
   /// Attaches with the command, credentials in its environment, and expects a status.
@@ -147,7 +151,8 @@ final class S3ImageIT {
     assertRefused(1, "no bucket 'nowhere'", "s3://nowhere/small.img", url);
     assertRefused(1, "no object 'none.img'", "s3://images/none.img", url);
     assertRefused(10, "empty", "s3://images/empty.img", url);
-    assertRefused(7, "refused", "s3://images/small.img", "http://127.0.0.1:" + NbdServer.freePort());
+    assertRefused(
+        7, "refused", "s3://images/small.img", "http://127.0.0.1:" + NbdServer.freePort());
     assertRefused(2, "region", "s3://images/small.img", "");
 
     before.assertUnchanged();

@@ -37,7 +37,7 @@ final class OpenedImage implements AutoCloseable {
   }
 
   static OpenedImage at(String uri, Map<String, String> options) throws TargetOpenException {
-    return new OpenedImage(uri, Duration.ofSeconds(10), options);
+    return new OpenedImage(uri, Duration.ofSeconds(60), options);
   }
 
   static OpenedImage within(Duration timeout, String uri, Map<String, String> options)

@@ -66,8 +66,7 @@ final class RetryTest {
       assertEquals(1, ends);
       assertNull(failure);
       for (int i = 0; i < LENGTH; i++) {
-        assertEquals(
-            ScriptedStore.byteAt(offsetBytes + i), memory.get(ValueLayout.JAVA_BYTE, i));
+        assertEquals(ScriptedStore.byteAt(offsetBytes + i), memory.get(ValueLayout.JAVA_BYTE, i));
       }
     }
 

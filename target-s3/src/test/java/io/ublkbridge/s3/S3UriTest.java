@@ -64,8 +64,7 @@ final class S3UriTest {
     "s3://b_ad!/k, b_ad!"
   })
   void whatIsWrittenWrongIsRefusedWithWords(String text, String words) {
-    TargetOpenException refusal =
-        assertThrows(TargetOpenException.class, () -> parse(text));
+    TargetOpenException refusal = assertThrows(TargetOpenException.class, () -> parse(text));
 
     assertEquals(Reason.INVALID, refusal.reason());
     assertTrue(String.valueOf(refusal.getMessage()).contains(words), refusal.getMessage());
