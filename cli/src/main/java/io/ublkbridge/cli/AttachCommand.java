@@ -27,8 +27,8 @@ import picocli.CommandLine.Spec;
       "disk; its messages are in /var/log/ublk-bridge/N.log.",
       "",
       "URI is one of nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, both with nbds in",
-      "place of nbd for TLS, file:PATH, memory:SIZE, null:SIZE. Sizes take K, M, G, T (powers of",
-      "1024), times take ms, s, m, h."
+      "place of nbd for TLS, s3://BUCKET/KEY, file:PATH, memory:SIZE, null:SIZE. Sizes take K, M,",
+      "G, T (powers of 1024), times take ms, s, m, h."
     },
     footer = {
       "",
@@ -38,6 +38,7 @@ import picocli.CommandLine.Spec;
       "  ublk-bridge attach nbds://alice@db1/vol --tls-psk-file /etc/keys.psk",
       "  dev=$(ublk-bridge attach nbd://db1:10809/vol --name vol --read-only)",
       "  ublk-bridge attach nbd://db1/golden --overlay /var/tmp/golden.overlay",
+      "  ublk-bridge attach s3://bucket/disk.img --region eu-central-1",
       "  ublk-bridge attach memory:1G --id 7"
     })
 final class AttachCommand implements Verb {

@@ -24,7 +24,9 @@ final class FieldText {
           "window",
           "dataBytes",
           "zeroBytes",
-          "allocatedBytes");
+          "allocatedBytes",
+          "objectBytes",
+          "bytesFetched");
 
   private FieldText() {}
 

@@ -41,6 +41,8 @@ final class ArchitectureTest {
         .definedBy("io.ublkbridge.nbd")
         .layer("loop")
         .definedBy("io.ublkbridge.loop")
+        .layer("s3")
+        .definedBy("io.ublkbridge.s3")
         .layer("cli")
         .definedBy("io.ublkbridge.cli")
         .whereLayer("contract")
@@ -58,6 +60,8 @@ final class ArchitectureTest {
         .whereLayer("nbd")
         .mayOnlyAccessLayers("contract", "kernel")
         .whereLayer("loop")
+        .mayOnlyAccessLayers("contract", "kernel")
+        .whereLayer("s3")
         .mayOnlyAccessLayers("contract", "kernel")
         .whereLayer("cli")
         .mayNotBeAccessedByAnyLayer()
@@ -83,7 +87,7 @@ final class ArchitectureTest {
         .resideInAPackage("io.ublkbridge.cli")
         .should()
         .dependOnClassesThat()
-        .resideInAnyPackage("io.ublkbridge.nbd", "io.ublkbridge.loop")
+        .resideInAnyPackage("io.ublkbridge.nbd", "io.ublkbridge.loop", "io.ublkbridge.s3")
         .because("targets are found by their URI's scheme")
         .check(classes);
   }

@@ -1,0 +1,206 @@
+package io.ublkbridge.it;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.ublkbridge.s3.FaultyProxy;
+import io.ublkbridge.s3.FaultyProxy.Fault;
+import io.ublkbridge.s3.S3Server;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// A disk image in an S3 server, attached as it is.
+final class S3ImageIT {
+  private static final S3Server SERVER = S3Server.start();
+  private static final String CHECKSUMS = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
+
+  static {
+    SERVER.createBucket("images");
+    // For the disks that are served from this process; commands get them from the environment.
+    System.setProperty("aws.accessKeyId", S3Server.ACCESS_KEY);
+    System.setProperty("aws.secretAccessKey", S3Server.SECRET_KEY);
+  }
+
+  @TempDir Path dir;
+  @TempDir Path mountPoint;
+
+  @AfterAll
+  static void stop() {
+    SERVER.close();
+  }
+
+  private static Map<String, String> store(String url) {
+    return Map.of("endpoint-url", url, "path-style", "true");
+  }
+
+  /// A small ext4 with some hundred real files, as object `disk.img`; returns their checksums.
+  private String putImage() throws IOException {
+    Path image = dir.resolve("disk.img");
+    Path tree = Files.createDirectory(dir.resolve("tree"));
+    Command.shell(
+        "cd / && find etc usr/sbin -xdev -type f -size -64k | sed -n 1,300p"
+            + " | tar -C / -cf - -T - | tar -C "
+            + tree
+            + " -xf - && truncate -s 32M "
+            + image
+            + " && mkfs.ext4 -q -d "
+            + tree
+            + " "
+            + image);
+    SERVER.put("images", "disk.img", image);
+    return Command.shell("cd " + tree + " && " + CHECKSUMS);
+  }
+
+  @Test
+  void filesAreThoseOfTheImageUntilTheObjectIsReplaced() throws IOException {
+    String source = putImage();
+    try (ServedDisk disk = ServedDisk.serve("s3://images/disk.img", store(SERVER.url()))) {
+      assertEquals("1", Command.shell("blockdev --getro " + disk.path()));
+      Command.run("mount", "-o", "ro,noload", disk.path().toString(), mountPoint.toString())
+          .succeeded();
+      try {
+        assertTrue(source.lines().count() > 100, "a real tree has hundreds of files");
+        assertEquals(source, Command.shell("cd " + mountPoint + " && " + CHECKSUMS));
+      } finally {
+        Command.shell("umount " + mountPoint);
+      }
+
+      Path other = dir.resolve("other.img");
+      Command.shell("truncate -s 32M " + other);
+      SERVER.put("images", "disk.img", other);
+      Command read = read(disk.path());
+      assertNotEquals(0, read.status());
+      assertTrue(read.errors().contains("Input/output error"), read.errors());
+    }
+  }
+
+  @Test
+  void readsPassThroughAStormOfFailures() throws IOException {
+    putImage();
+    String source = Command.shell("sha256sum <" + dir.resolve("disk.img"));
+    SplittableRandom random = new SplittableRandom(17);
+    try (FaultyProxy proxy = FaultyProxy.before(SERVER);
+        ServedDisk disk = ServedDisk.serve("s3://images/disk.img", store(proxy.url()))) {
+      proxy.plan(_ -> fault(random));
+
+      assertEquals(
+          source,
+          Command.shell("dd if=" + disk.path() + " bs=64k iflag=direct status=none | sha256sum"));
+      // What fio reads back it compares with what it would have written.
+      Command.shell(
+          "fio --name=v --filename="
+              + disk.path()
+              + " --rw=randread --bs=4k-64k --size=16M"
+              + " --io_size=8M --direct=1 --ioengine=libaio --iodepth=16 --output=/dev/null");
+      assertTrue(proxy.requests().size() > 500, "requests: " + proxy.requests().size());
+    }
+  }
+
+  private static Fault fault(SplittableRandom random) {
+    synchronized (random) {
+      int thrown = random.nextInt(100);
+      int afterBytes = random.nextInt(4096);
+      if (thrown < 20) {
+        return new Fault.Answer(503, "SlowDown");
+      }
+      if (thrown < 25) {
+        return new Fault.Reset(afterBytes - 1);
+      }
+      return thrown < 26 ? new Fault.Truncated(afterBytes) : new Fault.None();
+    }
+  }
+
+  private static Command read(Path path) {
+    return Command.run(
+        "dd", "if=" + path, "of=/dev/null", "bs=4k", "skip=4096", "count=1", "iflag=direct");
+  }
+
+  /// Attaches with the command, credentials in its environment, and expects a status.
+  private static Command attach(int status, String key, String secret, String... arguments) {
+    List<String> command =
+        new ArrayList<>(
+            List.of(
+                "env",
+                "AWS_ACCESS_KEY_ID=" + key,
+                "AWS_SECRET_ACCESS_KEY=" + secret,
+                "AWS_EC2_METADATA_DISABLED=true",
+                "ublk-bridge",
+                "attach",
+                "--path-style"));
+    command.addAll(List.of(arguments));
+    return Command.run(command).exited(status);
+  }
+
+  @Test
+  void whatCannotBeAttachedIsRefusedWithWords() throws IOException {
+    SERVER.put("images", "small.img", new byte[4096]);
+    SERVER.put("images", "empty.img", new byte[0]);
+    String url = SERVER.url();
+    HostState before = HostState.now();
+
+    assertRefused(8, "secret", S3Server.ACCESS_KEY, "wrong", "s3://images/small.img", url);
+    assertRefused(1, "no bucket 'nowhere'", "s3://nowhere/small.img", url);
+    assertRefused(1, "no object 'none.img'", "s3://images/none.img", url);
+    assertRefused(10, "empty", "s3://images/empty.img", url);
+    assertRefused(
+        7, "refused", "s3://images/small.img", "http://127.0.0.1:" + NbdServer.freePort());
+    assertRefused(2, "region", "s3://images/small.img", "");
+
+    before.assertUnchanged();
+  }
+
+  private static void assertRefused(int status, String words, String uri, String url) {
+    assertRefused(status, words, S3Server.ACCESS_KEY, S3Server.SECRET_KEY, uri, url);
+  }
+
+  private static void assertRefused(
+      int status, String words, String key, String secret, String uri, String url) {
+    Command refused =
+        url.isEmpty()
+            ? attach(status, key, secret, uri)
+            : attach(status, key, secret, uri, "--endpoint-url", url);
+    assertEquals("", refused.output());
+    assertTrue(refused.errors().contains(words), refused.errors());
+    assertTrue(refused.errors().lines().count() <= 2, refused.errors());
+  }
+
+  @Test
+  void theCommandAttachesWithTheCallersCredentials() throws IOException {
+    SERVER.put("images", "small.img", new byte[(1 << 20) + 100]);
+    Command attached =
+        attach(
+            0,
+            S3Server.ACCESS_KEY,
+            S3Server.SECRET_KEY,
+            "s3://images/small.img",
+            "--endpoint-url",
+            SERVER.url(),
+            "--name",
+            "small");
+    Path path = Path.of(attached.output().strip());
+    try {
+      assertEquals("1049088", Command.shell("blockdev --getsize64 " + path));
+      Command.run("cmp", "-n", "1049088", path.toString(), "/dev/zero").succeeded();
+      String status = Command.ublkBridge("status", "small").succeeded().output();
+      assertTrue(status.contains("request cost"), status);
+      assertTrue(status.contains("etag"), status);
+      String everywhere =
+          Command.shell(
+              "cat /run/ublk-bridge/*.json /var/log/ublk-bridge/*.log;"
+                  + " tr '\\0' ' ' <  /proc/$(ublk-bridge status small --json | sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/')/cmdline");
+      assertTrue(everywhere.contains("small.img"), "looked in the right places");
+      assertTrue(!everywhere.contains(S3Server.SECRET_KEY), "a secret was written down");
+    } finally {
+      Command.ublkBridge("detach", "small").succeeded();
+    }
+  }
+}
