@@ -26,8 +26,8 @@ record CacheBudget(
     }
   }
 
-  /// The memory of a cache of `cacheBytes`, at least [#BLOCKS_MIN] blocks. What is on its way has
-  /// a sixteenth of that besides: at least 32 blocks, at most 48 MiB.
+  /// The memory of a cache of `cacheBytes`, at least [#BLOCKS_MIN] blocks. What is on its way has a
+  /// sixteenth of that besides: at least 32 blocks, at most 48 MiB.
   ///
   /// @param keptBlocks as a [BlockTier] says; at most a quarter of the cache is granted
   static CacheBudget of(long cacheBytes, int blockBytes, int keptBlocks) {

@@ -247,8 +247,7 @@ final class DiskLane implements BlockTier.Lane, RingFile.Completions {
       }
       idleHeaders = operation.next;
       operation.number = page;
-      operation.aim(
-          layout.pagePosition(page), headers.memory().address(), TierLayout.PAGE_BYTES);
+      operation.aim(layout.pagePosition(page), headers.memory().address(), TierLayout.PAGE_BYTES);
       operation.start(io);
     }
   }

@@ -94,8 +94,17 @@ final class CacheOptionsTest {
         new CacheOptions(
             128 << 20, 4096, 0, Optional.of(Path.of("/r")), Optional.of(Path.of("/p"))),
         options(
-            TARGET, "cache", "128M", "cache-block", "4K", "readahead", "off", "record", "/r",
-            "prefetch", "/p"));
+            TARGET,
+            "cache",
+            "128M",
+            "cache-block",
+            "4K",
+            "readahead",
+            "off",
+            "record",
+            "/r",
+            "prefetch",
+            "/p"));
   }
 
   @ParameterizedTest
@@ -135,8 +144,7 @@ final class CacheOptionsTest {
   void whatIsOnItsWayIsBounded() {
     assertEquals(
         new CacheBudget(64 << 10, 4096, 128, 128, 64), CacheBudget.of(256 << 20, 64 << 10, 64));
-    assertEquals(
-        new CacheBudget(64 << 10, 16, 16, 16, 4), CacheBudget.of(1 << 20, 64 << 10, 64));
+    assertEquals(new CacheBudget(64 << 10, 16, 16, 16, 4), CacheBudget.of(1 << 20, 64 << 10, 64));
     assertEquals(
         new CacheBudget(1 << 20, 64 << 10, 32, 16, 0), CacheBudget.of(64L << 30, 1 << 20, 0));
     assertEquals((8L << 30) + (48 << 20), CacheBudget.of(8L << 30, 64 << 10, 0).totalBytes());
