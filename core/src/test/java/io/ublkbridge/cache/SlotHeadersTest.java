@@ -72,7 +72,7 @@ final class SlotHeadersTest {
   }
 
   private void flip(int bit) {
-    long at = SlotHeaders.BYTES + bit / 8;
+    int at = SlotHeaders.BYTES + bit / 8;
     byte old = memory.get(JAVA_BYTE, at);
     memory.set(JAVA_BYTE, at, (byte) (old ^ (1 << bit % 8)));
   }

@@ -29,6 +29,8 @@ final class TraceReplay {
 
   private TraceReplay() {}
 
+  /// Prints the hit ratios.
+  ///
   /// @param arguments the unpacked trace, then cache sizes in percent of its distinct blocks
   public static void main(String[] arguments) throws IOException {
     int[] trace = read(Path.of(arguments[0]));

@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -18,7 +19,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/// A disk image in an S3 server, attached as it is.
+/// A disk image in an S3 server, attached as it is and under an overlay.
 final class S3ImageIT {
   private static final S3Server SERVER = S3Server.start();
   private static final String CHECKSUMS = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
@@ -38,8 +39,14 @@ final class S3ImageIT {
     SERVER.close();
   }
 
-  private static Map<String, String> store(String url) {
-    return Map.of("endpoint-url", url, "path-style", "true");
+  private static Map<String, String> store(String url, String... more) {
+    Map<String, String> options = new HashMap<>();
+    options.put("endpoint-url", url);
+    options.put("path-style", "true");
+    for (int i = 0; i < more.length; i += 2) {
+      options.put(more[i], more[i + 1]);
+    }
+    return options;
   }
 
   /// A small ext4 with some hundred real files, as object `disk.img`; returns their checksums.
@@ -89,7 +96,8 @@ final class S3ImageIT {
     String source = Command.shell("sha256sum <" + dir.resolve("disk.img"));
     SplittableRandom random = new SplittableRandom(17);
     try (FaultyProxy proxy = FaultyProxy.before(SERVER);
-        ServedDisk disk = ServedDisk.serve("s3://images/disk.img", store(proxy.url()))) {
+        ServedDisk disk =
+            ServedDisk.serve("s3://images/disk.img", store(proxy.url(), "cache", "off"))) {
       proxy.plan(_ -> fault(random));
 
       assertEquals(
@@ -102,6 +110,39 @@ final class S3ImageIT {
               + " --rw=randread --bs=4k-64k --size=16M"
               + " --io_size=8M --direct=1 --ioengine=libaio --iodepth=16 --output=/dev/null");
       assertTrue(proxy.requests().size() > 500, "requests: " + proxy.requests().size());
+    }
+  }
+
+  @Test
+  void whatIsWrittenStaysInTheOverlayAndWhatWasReadOnDisk() throws IOException {
+    String source = putImage();
+    Map<String, String> options =
+        store(
+            SERVER.url(),
+            "overlay",
+            dir.resolve("disk.overlay").toString(),
+            "cache",
+            "8M",
+            "cache-dir",
+            dir.resolve("cache").toString(),
+            "cache-disk",
+            "80M");
+    try (ServedDisk disk = ServedDisk.serve("s3://images/disk.img", options)) {
+      disk.mount(mountPoint);
+      assertEquals(source, Command.shell("cd " + mountPoint + " && " + CHECKSUMS));
+      Command.shell("cp -a " + dir.resolve("tree") + " " + mountPoint + "/copy && sync");
+      Command.shell("umount " + mountPoint);
+    }
+    try (ServedDisk disk = ServedDisk.serve("s3://images/disk.img", options)) {
+      Command.shell("e2fsck -fn " + disk.path());
+      disk.mount(mountPoint);
+      assertEquals(source, Command.shell("cd " + mountPoint + "/copy && " + CHECKSUMS));
+      Command.shell("umount " + mountPoint);
+      assertTrue(disk.details().get("cache") instanceof Map<?, ?>, "there is a cache");
+      Map<?, ?> cache = (Map<?, ?>) disk.details().get("cache");
+      Map<?, ?> tier = (Map<?, ?>) cache.get("disk");
+      assertTrue((Long) tier.get("hits") > 0, "found again on disk: " + tier);
+      assertEquals(0L, tier.get("corrupt"));
     }
   }
 
@@ -121,20 +162,22 @@ final class S3ImageIT {
 
   private static Command read(Path path) {
     return Command.run(
-        "dd", "if=" + path, "of=/dev/null", "bs=4k", "skip=4096", "count=1", "iflag=direct");
+        "dd", "if=" + path, "of=/dev/null", "bs=4k", "skip=7168", "count=1", "iflag=direct");
   }
 
-  /// Attaches with the command, credentials in its environment, and expects a status.
-  private static Command attach(int status, String key, String secret, String... arguments) {
+  /// Runs the command, credentials in its environment, and expects a status.
+  private static Command command(
+      int status, String environment, String verb, String... arguments) {
     List<String> command =
         new ArrayList<>(
             List.of(
                 "env",
-                "AWS_ACCESS_KEY_ID=" + key,
-                "AWS_SECRET_ACCESS_KEY=" + secret,
+                "AWS_ACCESS_KEY_ID=" + S3Server.ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY=" + S3Server.SECRET_KEY,
                 "AWS_EC2_METADATA_DISABLED=true",
+                environment,
                 "ublk-bridge",
-                "attach",
+                verb,
                 "--path-style"));
     command.addAll(List.of(arguments));
     return Command.run(command).exited(status);
@@ -147,46 +190,67 @@ final class S3ImageIT {
     String url = SERVER.url();
     HostState before = HostState.now();
 
-    assertRefused(8, "secret", S3Server.ACCESS_KEY, "wrong", "s3://images/small.img", url);
-    assertRefused(1, "no bucket 'nowhere'", "s3://nowhere/small.img", url);
-    assertRefused(1, "no object 'none.img'", "s3://images/none.img", url);
-    assertRefused(10, "empty", "s3://images/empty.img", url);
-    assertRefused(
-        7, "refused", "s3://images/small.img", "http://127.0.0.1:" + NbdServer.freePort());
-    assertRefused(2, "region", "s3://images/small.img", "");
-
+    assertRefused(8, "secret", "AWS_SECRET_ACCESS_KEY=wrong", "s3://images/small.img", url);
     before.assertUnchanged();
-  }
-
-  private static void assertRefused(int status, String words, String uri, String url) {
-    assertRefused(status, words, S3Server.ACCESS_KEY, S3Server.SECRET_KEY, uri, url);
+    assertNotOpened(1, "no bucket 'nowhere'", "s3://nowhere/small.img", url);
+    assertNotOpened(1, "no object 'none.img'", "s3://images/none.img", url);
+    assertNotOpened(10, "empty", "s3://images/empty.img", url);
+    assertNotOpened(
+        7, "refused", "s3://images/small.img", "http://127.0.0.1:" + NbdServer.freePort());
+    assertNotOpened(2, "region", "s3://images/small.img", "");
   }
 
   private static void assertRefused(
-      int status, String words, String key, String secret, String uri, String url) {
-    Command refused =
+      int status, String words, String environment, String uri, String url) {
+    assertWords(words, command(status, environment, "attach", uri, "--endpoint-url", url));
+  }
+
+  /// `info` fails as attach does, but needs no second process.
+  private static void assertNotOpened(int status, String words, String uri, String url) {
+    assertWords(
+        words,
         url.isEmpty()
-            ? attach(status, key, secret, uri)
-            : attach(status, key, secret, uri, "--endpoint-url", url);
+            ? command(status, "A=b", "info", uri)
+            : command(status, "A=b", "info", uri, "--endpoint-url", url));
+  }
+
+  private static void assertWords(String words, Command refused) {
     assertEquals("", refused.output());
     assertTrue(refused.errors().contains(words), refused.errors());
     assertTrue(refused.errors().lines().count() <= 2, refused.errors());
   }
 
   @Test
-  void theCommandAttachesWithTheCallersCredentials() throws IOException {
+  void theCommandAttachesOverTlsWithTheCallersCredentials() throws Exception {
     SERVER.put("images", "small.img", new byte[(1 << 20) + 100]);
-    Command attached =
-        attach(
-            0,
-            S3Server.ACCESS_KEY,
-            S3Server.SECRET_KEY,
-            "s3://images/small.img",
-            "--endpoint-url",
-            SERVER.url(),
-            "--name",
-            "small");
-    Path path = Path.of(attached.output().strip());
+    TlsFiles tls = TlsFiles.make();
+    Path keys = dir.resolve("server.p12");
+    Command.shell(
+        "cd "
+            + tls.directory("good")
+            + " && openssl pkcs12 -export -passout pass:secret -in server-cert.pem"
+            + " -inkey server-key.pem -out "
+            + keys);
+    try (FaultyProxy proxy = FaultyProxy.overTls(SERVER, keys, "secret")) {
+      String stranger = "AWS_CA_BUNDLE=" + tls.directory("elsewhere").resolve("ca-cert.pem");
+      assertRefused(8, "certificate", stranger, "s3://images/small.img", proxy.url());
+
+      String bundle = "AWS_CA_BUNDLE=" + tls.directory("good").resolve("ca-cert.pem");
+      Command attached =
+          command(
+              0,
+              bundle,
+              "attach",
+              "s3://images/small.img",
+              "--endpoint-url",
+              proxy.url(),
+              "--name",
+              "small");
+      assertAttachedAsSmall(Path.of(attached.output().strip()));
+    }
+  }
+
+  private static void assertAttachedAsSmall(Path path) {
     try {
       assertEquals("1049088", Command.shell("blockdev --getsize64 " + path));
       Command.run("cmp", "-n", "1049088", path.toString(), "/dev/zero").succeeded();
@@ -196,7 +260,8 @@ final class S3ImageIT {
       String everywhere =
           Command.shell(
               "cat /run/ublk-bridge/*.json /var/log/ublk-bridge/*.log;"
-                  + " tr '\\0' ' ' <  /proc/$(ublk-bridge status small --json | sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/')/cmdline");
+                  + " tr '\\0' ' ' </proc/$(ublk-bridge status small --json"
+                  + " | sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/')/cmdline");
       assertTrue(everywhere.contains("small.img"), "looked in the right places");
       assertTrue(!everywhere.contains(S3Server.SECRET_KEY), "a secret was written down");
     } finally {

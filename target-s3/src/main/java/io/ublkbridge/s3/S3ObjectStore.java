@@ -167,7 +167,8 @@ final class S3ObjectStore implements ObjectStore {
       }
       answer = future;
       watch =
-          loop.scheduleAtFixedRate(
+          // With a delay: after a pause of the whole process no two looks may follow one another.
+          loop.scheduleWithFixedDelay(
               this::look, PROGRESS_TICK_SECONDS, PROGRESS_TICK_SECONDS, TimeUnit.SECONDS);
       var _ =
           future.whenComplete((_, failure) -> {

@@ -130,6 +130,9 @@ final class StoreConnector implements AutoCloseable {
   ///
   /// @param connections how many requests are under way at once, at most
   S3AsyncClient client(IoEventLoop loop, int connections) throws TargetOpenException {
+    if (options.endpoint() == null || !isPlain(options.endpoint())) {
+      prepareTrust();
+    }
     S3AsyncClientBuilder builder =
         S3AsyncClient.builder()
             .httpClientBuilder(http(loop, connections))
@@ -156,13 +159,11 @@ final class StoreConnector implements AutoCloseable {
     }
     S3AsyncClient client = builder.build();
     configuredEndpoint = client.serviceClientConfiguration().endpointOverride().orElse(null);
-    if (!plain()) {
-      prepareTrust();
-    }
     return client;
   }
 
-  /// Reading some hundred certificates takes a while, so it happens here and not on the loop.
+  /// Reading some hundred certificates takes a while, so it happens here and not on the loop; and
+  /// before there is a client, which asks for them at once.
   private synchronized void prepareTrust() throws TargetOpenException {
     if (trust == null) {
       trust = StoreTrust.managers(System.getenv(StoreTrust.BUNDLE_VARIABLE));
@@ -176,7 +177,11 @@ final class StoreConnector implements AutoCloseable {
   /// Whether requests travel unencrypted.
   boolean plain() {
     URI endpoint = configuredEndpoint;
-    return endpoint != null && "http".equals(endpoint.getScheme());
+    return endpoint != null && isPlain(endpoint);
+  }
+
+  private static boolean isPlain(URI endpoint) {
+    return "http".equals(endpoint.getScheme());
   }
 
   private SdkAsyncHttpClient.Builder<?> http(IoEventLoop loop, int connections) {

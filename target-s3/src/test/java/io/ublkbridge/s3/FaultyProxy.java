@@ -9,6 +9,9 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
@@ -16,6 +19,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.locks.LockSupport;
+import javax.net.ssl.KeyManagerFactory;
+import javax.net.ssl.SSLContext;
 
 /// Stands in front of an HTTP server and spoils what it answers, request by request, as a plan
 /// says. Every connection has a thread of its own here and one connection to the server.
@@ -75,6 +80,7 @@ public final class FaultyProxy implements AutoCloseable {
 
   private static final int HEAD_BYTES_MAX = 64 << 10;
 
+  private final String scheme;
   private final ServerSocket listener;
   private final int serverPort;
   private final Set<Socket> sockets = ConcurrentHashMap.newKeySet();
@@ -85,8 +91,13 @@ public final class FaultyProxy implements AutoCloseable {
   private volatile boolean closed;
 
   public FaultyProxy(int port, int serverPort) throws IOException {
+    this("http", new ServerSocket(port, 256, InetAddress.getLoopbackAddress()), serverPort);
+  }
+
+  private FaultyProxy(String scheme, ServerSocket listener, int serverPort) {
+    this.scheme = scheme;
+    this.listener = listener;
     this.serverPort = serverPort;
-    this.listener = new ServerSocket(port, 256, InetAddress.getLoopbackAddress());
     Thread.ofVirtual().start(this::accept);
   }
 
@@ -94,8 +105,24 @@ public final class FaultyProxy implements AutoCloseable {
     return new FaultyProxy(0, server.port());
   }
 
+  /// Speaks TLS in front of a server that does not.
+  ///
+  /// @param keys a key and its certificates, as PKCS #12
+  public static FaultyProxy overTls(S3Server server, Path keys, String password)
+      throws IOException, GeneralSecurityException {
+    KeyManagerFactory factory = KeyManagerFactory.getInstance("PKIX");
+    factory.init(
+        KeyStore.getInstance(keys.toFile(), password.toCharArray()), password.toCharArray());
+    SSLContext tls = SSLContext.getInstance("TLS");
+    tls.init(factory.getKeyManagers(), null, null);
+    ServerSocket listener =
+        tls.getServerSocketFactory()
+            .createServerSocket(0, 256, InetAddress.getLoopbackAddress());
+    return new FaultyProxy("https", listener, server.port());
+  }
+
   public String url() {
-    return "http://127.0.0.1:" + listener.getLocalPort();
+    return scheme + "://127.0.0.1:" + listener.getLocalPort();
   }
 
   public int port() {
