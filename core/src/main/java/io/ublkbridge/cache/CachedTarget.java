@@ -136,7 +136,21 @@ public final class CachedTarget extends ForwardingTarget {
   @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
     TargetQueue target = next().openQueue(context);
-    BlockTier.Lane lane = tier == null ? null : tier.openLane(context);
+    BlockTier.Lane lane = null;
+    try {
+      lane = tier == null ? null : tier.openLane(context);
+      return openQueue(context, target, lane);
+    } catch (RuntimeException | OutOfMemoryError e) {
+      target.close();
+      if (lane != null) {
+        lane.close();
+      }
+      throw e;
+    }
+  }
+
+  private CachedQueue openQueue(
+      QueueContext context, TargetQueue target, BlockTier.@Nullable Lane lane) {
     CacheCounters counted = new CacheCounters();
     CachedQueue queue =
         new CachedQueue(

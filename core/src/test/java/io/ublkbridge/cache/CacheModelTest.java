@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Test;
 /// Each failure names its seed; replay it with `-Dublk.seed=N`. `-Dublk.seeds=N` tries more. (The
 /// cache's policy throws dice of its own about one entry in a hundred.)
 final class CacheModelTest {
-  private static final int SEEDS = Integer.getInteger("ublk.seeds", 300);
+  private static final int SEEDS = Integer.getInteger("ublk.seeds", 100);
   private static final List<Operation> OPERATIONS = List.of(Operation.values());
   private static final int STEPS = 1500;
   private static final int BLOCK = 8 * ModelDisk.SECTOR;

@@ -25,7 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
 /// Real processes that use a disk tier are killed with `kill -9`: their successors find its blocks,
 /// and only right ones. `-Dublk.kills=N` kills so many.
 final class DiskTierKillTest {
-  private static final int KILLS = 3;
+  private static final int KILLS = 2;
   private static final int BLOCK_BYTES = 16384;
   private static final TierContents CONTENTS = new TierContents(11, 400, BLOCK_BYTES);
   private static final long BYTES_MAX = new TierLayout(BLOCK_BYTES).fileBytes(300);

@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 ///
 /// `-Dublk.seed=N` replays one seed; `-Dublk.seeds=N` runs the first N.
 class OverlayCrashTest {
-  private static final long SEEDS = Long.getLong("ublk.seeds", 300);
+  private static final long SEEDS = Long.getLong("ublk.seeds", 100);
 
   @AutoClose private final UringLoops loops = new UringLoops(1);
 
