@@ -45,6 +45,16 @@ record OverlayHeader(UUID uuid, String base, OverlayLayout layout) {
   static final int BASE_BYTES_MAX = OverlayLayout.PAGE_BYTES - BASE_AT;
   private static final int JOURNAL_PAGES_MAX = 1 << 16;
 
+  /// The base for a person.
+  String baseInOneLine() {
+    return inOneLine(base);
+  }
+
+  /// An identity can have several lines.
+  static String inOneLine(String identity) {
+    return identity.replaceAll("\\p{Cntrl}+", " ");
+  }
+
   void encode(MemorySegment page) {
     byte[] name = base.getBytes(UTF_8);
     page.fill((byte) 0);

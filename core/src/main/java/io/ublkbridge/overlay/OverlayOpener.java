@@ -153,7 +153,11 @@ record OverlayOpener(Path path, String base, long sizeBytes, boolean readOnly) {
 
   private void requireSameBase(OverlayHeader header) throws TargetOpenException {
     if (!header.base().equals(base)) {
-      throw refused("the overlay was made for " + header.base() + ", this is " + base);
+      throw refused(
+          "the overlay was made for "
+              + header.baseInOneLine()
+              + ", this is "
+              + OverlayHeader.inOneLine(base));
     }
     if (header.layout().sizeBytes() != sizeBytes) {
       throw refused(

@@ -84,7 +84,7 @@ public record OverlaySummary(
     Map<String, Object> fields = new LinkedHashMap<>();
     fields.put("format", OverlayHeader.VERSION);
     fields.put("uuid", header.uuid().toString());
-    fields.put("base", header.base());
+    fields.put("base", header.baseInOneLine());
     fields.put("size", header.layout().sizeBytes());
     fields.put("blockSize", OverlayLayout.BLOCK_BYTES);
     fields.put("dataBytes", dataBytes);
