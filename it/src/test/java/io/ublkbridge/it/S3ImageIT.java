@@ -166,8 +166,7 @@ final class S3ImageIT {
   }
 
   /// Runs the command, credentials in its environment, and expects a status.
-  private static Command command(
-      int status, String environment, String verb, String... arguments) {
+  private static Command command(int status, String environment, String verb, String... arguments) {
     List<String> command =
         new ArrayList<>(
             List.of(

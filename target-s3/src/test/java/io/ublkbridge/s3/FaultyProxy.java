@@ -116,8 +116,7 @@ public final class FaultyProxy implements AutoCloseable {
     SSLContext tls = SSLContext.getInstance("TLS");
     tls.init(factory.getKeyManagers(), null, null);
     ServerSocket listener =
-        tls.getServerSocketFactory()
-            .createServerSocket(0, 256, InetAddress.getLoopbackAddress());
+        tls.getServerSocketFactory().createServerSocket(0, 256, InetAddress.getLoopbackAddress());
     return new FaultyProxy("https", listener, server.port());
   }
 
