@@ -188,7 +188,7 @@ class CommandRunnerTest {
     Path path = new DeviceRegistry(host.host()).socket(0);
     Map<String, Object> cache = Map.of("size", 1L << 28, "cachedBytes", 3L << 20, "hitPercent", 97);
     Map<String, Object> status = Map.of("target", Map.of("cache", cache));
-    try (ControlSocket socket = ControlSocket.open(path, () -> status, () -> {})) {
+    try (ControlSocket _ = ControlSocket.open(path, () -> status, () -> {})) {
       assertTrue(run("list").out().contains(" 3M/256M  97%"), run("list").out());
       assertTrue(run("list --json").out().contains("\"hitPercent\":97"));
     }
