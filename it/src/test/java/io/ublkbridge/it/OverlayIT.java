@@ -44,7 +44,7 @@ final class OverlayIT {
       disk.mount(mountPoint);
       Command.shell("rm -r " + mountPoint + "/usr && sync && fstrim " + mountPoint);
       Command.shell("umount " + mountPoint + " && e2fsck -fn " + disk.path());
-      assertTrue(disk.details().get("overlay") instanceof Map<?, ?> overlay, "it is told");
+      assertTrue(disk.details().get("overlay") instanceof Map<?, ?>, "it is told");
     }
     assertEquals(untouched, Command.shell("md5sum " + image));
   }
