@@ -6,7 +6,10 @@ import io.ublkbridge.target.ByteSize;
 import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
+import java.nio.file.Path;
 import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -24,8 +27,8 @@ import picocli.CommandLine.Spec;
       "disk; its messages are in /var/log/ublk-bridge/N.log.",
       "",
       "URI is one of nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, both with nbds in",
-      "place of nbd for TLS, file:PATH, memory:SIZE, null:SIZE. Sizes take K, M, G, T (powers of",
-      "1024), times take ms, s, m, h."
+      "place of nbd for TLS, s3://BUCKET/KEY, file:PATH, memory:SIZE, null:SIZE. Sizes take K, M,",
+      "G, T (powers of 1024), times take ms, s, m, h."
     },
     footer = {
       "",
@@ -34,6 +37,8 @@ import picocli.CommandLine.Spec;
       "  ublk-bridge attach nbds://db1/vol --tls-certificates /etc/pki/db1",
       "  ublk-bridge attach nbds://alice@db1/vol --tls-psk-file /etc/keys.psk",
       "  dev=$(ublk-bridge attach nbd://db1:10809/vol --name vol --read-only)",
+      "  ublk-bridge attach nbd://db1/golden --overlay /var/tmp/golden.overlay",
+      "  ublk-bridge attach s3://bucket/disk.img --region eu-central-1",
       "  ublk-bridge attach memory:1G --id 7"
     })
 final class AttachCommand implements Verb {
@@ -42,6 +47,7 @@ final class AttachCommand implements Verb {
 
   @Mixin private CommonOptions common = new CommonOptions();
   @Mixin private TargetOptions targetOptions = new TargetOptions();
+  @Mixin private CacheArguments cacheArguments = new CacheArguments();
   @Spec private CommandSpec spec = CommandSpec.create();
 
   @Parameters(paramLabel = "URI", description = "What to attach.")
@@ -61,6 +67,14 @@ final class AttachCommand implements Verb {
 
   @Option(names = "--read-only", description = "Refuse writes, whatever the target allows.")
   private boolean readOnly;
+
+  @Option(
+      names = "--overlay",
+      paramLabel = "FILE",
+      description =
+          "Make the disk writable without writing to its source: FILE keeps the changes, and is made"
+              + " if it does not exist. With --read-only: show the changes, make none.")
+  private @Nullable Path overlay;
 
   @Option(
       names = "--queues",
@@ -132,7 +146,18 @@ final class AttachCommand implements Verb {
       throw misused("--id: an id is 0 or more, not " + id);
     }
     return new AttachRequest(
-        resolved(), name, deviceOptions(), targetOptions.byName(), positive(timeout), foreground);
+        resolved(), name, deviceOptions(), stackOptions(), positive(timeout), foreground);
+  }
+
+  /// What the server needs to know of the target and of what stands in front of it.
+  private Map<String, String> stackOptions() {
+    Map<String, String> options = new LinkedHashMap<>(targetOptions.byName());
+    options.putAll(cacheArguments.byName());
+    if (overlay != null) {
+      // The server process has another current directory.
+      options.put("overlay", overlay.toAbsolutePath().normalize().toString());
+    }
+    return options;
   }
 
   private String resolved() throws CommandFailure {

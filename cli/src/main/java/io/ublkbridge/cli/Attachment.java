@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -18,6 +19,8 @@ import org.jspecify.annotations.Nullable;
 final class Attachment {
   /// What is kept of the time, so that a server can say what took too long before it is killed.
   private static final Duration SERVER_MARGIN_MAX = Duration.ofSeconds(10);
+
+  private static final String OVERLAY = "overlay";
 
   private final Host host;
   private final AttachRequest request;
@@ -79,7 +82,7 @@ final class Attachment {
               ? record.name().equals(name)
               : record.name().equals(name) || record.name().startsWith(name + "-");
       if (named && registry.health(record) == Health.LIVE) {
-        if (record.source().equals(request.source())) {
+        if (sameDisk(record)) {
           return Optional.of(record);
         }
         if (request.name() != null) {
@@ -88,6 +91,12 @@ final class Attachment {
       }
     }
     return Optional.empty();
+  }
+
+  /// One source with another overlay, or with none, is another disk.
+  private boolean sameDisk(DeviceRecord record) {
+    return record.source().equals(request.source())
+        && Objects.equals(record.options().get(OVERLAY), request.targetOptions().get(OVERLAY));
   }
 
   private String freeName() throws CommandFailure {

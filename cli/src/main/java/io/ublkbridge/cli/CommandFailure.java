@@ -35,6 +35,7 @@ final class CommandFailure extends Exception {
           case REFUSED -> ExitCode.REFUSED;
           case TIMED_OUT -> ExitCode.TIMED_OUT;
           case UNSUPPORTED -> ExitCode.UNSUPPORTED;
+          case BUSY -> ExitCode.BUSY;
           case FAILED -> ExitCode.FAILURE;
         };
     return new CommandFailure(exitCode, what + ": " + e.getMessage(), e.remedy(), e);

@@ -22,6 +22,11 @@ final class CommandRunner {
     verbs.put("list", () -> new ListCommand(answer, host));
     verbs.put("status", () -> new StatusCommand(answer, host));
     verbs.put("info", () -> new InfoCommand(answer));
+    verbs.put(
+        "overlay",
+        () ->
+            new CommandLine(new OverlayCommand())
+                .addSubcommand("info", new OverlayInfoCommand(answer)));
     verbs.put("doctor", () -> new DoctorCommand(answer, host));
     verbs.put("demo", () -> new DemoCommand(answer, host));
   }

@@ -10,7 +10,23 @@ import java.util.Set;
 /// Fields of a JSON answer for people: a name and a value in each line.
 final class FieldText {
   private static final Set<String> BYTES =
-      Set.of("size", "blockSize", "preferredIo", "maxIo", "maxZero", "bytesRead", "bytesWritten");
+      Set.of(
+          "size",
+          "blockSize",
+          "preferredIo",
+          "maxIo",
+          "maxZero",
+          "bytesRead",
+          "bytesWritten",
+          "cachedBytes",
+          "fillBytes",
+          "memory",
+          "window",
+          "dataBytes",
+          "zeroBytes",
+          "allocatedBytes",
+          "objectBytes",
+          "bytesFetched");
 
   private FieldText() {}
 

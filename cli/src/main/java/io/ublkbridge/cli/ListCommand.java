@@ -1,9 +1,13 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.target.ByteSize;
+import java.io.IOException;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -13,10 +17,14 @@ import picocli.CommandLine.Option;
     header = "Show this machine's devices.",
     description = {
       "STATE is live, changing (being started or stopped) or dead (its server is gone).",
-      "SIZE uses powers of 1024; with --json sizes are bytes."
+      "SIZE uses powers of 1024; with --json sizes are bytes.",
+      "CACHE is how much of its cache a device uses, HITS which part of its reads was in it: '-' for",
+      "a device without a cache, or one whose server does not answer at once, or not to you."
     },
     footer = {"", "Example:", "  ublk-bridge list --json"})
 final class ListCommand implements Verb {
+  private static final Duration PATIENCE = Duration.ofSeconds(2);
+
   private final Answer answer;
   private final DeviceRegistry registry;
 
@@ -44,7 +52,8 @@ final class ListCommand implements Verb {
       document.put("devices", records.stream().map(this::fields).toList());
       answer.line(Json.write(document));
     } else {
-      Table table = new Table("NAME", "DEVICE", ">SIZE", ">RO", "STATE", "SOURCE", ">PID");
+      Table table =
+          new Table("NAME", "DEVICE", ">SIZE", ">RO", "STATE", "SOURCE", ">PID", ">CACHE", ">HITS");
       records.forEach(record -> table.row(cells(record)));
       table.lines().forEach(answer::line);
     }
@@ -53,20 +62,58 @@ final class ListCommand implements Verb {
 
   private Map<String, Object> fields(DeviceRecord record) {
     Map<String, Object> fields = record.fields();
-    fields.put("state", registry.health(record).word());
+    Health health = registry.health(record);
+    fields.put("state", health.word());
+    cache(record, health).ifPresent(cache -> fields.put("cache", cache.fields()));
     return fields;
   }
 
   private String[] cells(DeviceRecord record) {
     DeviceRecord.Disk disk = record.disk();
+    Health health = registry.health(record);
+    Optional<JsonObject> cache = cache(record, health);
     return new String[] {
       record.name(),
       record.device(),
       disk == null ? "-" : ByteSize.format(disk.sizeBytes()),
       disk == null ? "-" : disk.readOnly() ? "1" : "0",
-      registry.health(record).word(),
+      health.word(),
       record.source(),
-      registry.serverAlive(record) ? Long.toString(record.server().pid()) : "-"
+      registry.serverAlive(record) ? Long.toString(record.server().pid()) : "-",
+      cache.map(ListCommand::used).orElse("-"),
+      cache.map(ListCommand::hits).orElse("-")
     };
+  }
+
+  /// What the device's server says of its cache, if it has one and answers at once.
+  private Optional<JsonObject> cache(DeviceRecord record, Health health) {
+    if (health != Health.LIVE) {
+      return Optional.empty();
+    }
+    try {
+      ServerConnection server = new ServerConnection(registry.socket(record.id()));
+      JsonObject target = server.status(PATIENCE).object("target");
+      return target.has("cache") ? Optional.of(target.object("cache")) : Optional.empty();
+    } catch (IOException notTold) {
+      return Optional.empty();
+    }
+  }
+
+  private static String used(JsonObject cache) {
+    try {
+      return ByteSize.format(cache.number("cachedBytes"))
+          + "/"
+          + ByteSize.format(cache.number("size"));
+    } catch (IOException e) {
+      return "-";
+    }
+  }
+
+  private static String hits(JsonObject cache) {
+    try {
+      return cache.number("hitPercent") + "%";
+    } catch (IOException e) {
+      return "-";
+    }
   }
 }

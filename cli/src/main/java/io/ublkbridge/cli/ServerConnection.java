@@ -20,15 +20,19 @@ record ServerConnection(Path socket) {
   private static final Duration PATIENCE = Duration.ofSeconds(20);
 
   JsonObject status() throws IOException {
-    return ask(ControlSocket.STATUS);
+    return status(PATIENCE);
+  }
+
+  JsonObject status(Duration patience) throws IOException {
+    return ask(ControlSocket.STATUS, patience);
   }
 
   /// The server begins to stop; its end is to be watched from outside.
   void stop() throws IOException {
-    ask(ControlSocket.STOP);
+    ask(ControlSocket.STOP, PATIENCE);
   }
 
-  private JsonObject ask(String verb) throws IOException {
+  private JsonObject ask(String verb, Duration patience) throws IOException {
     CompletableFuture<JsonObject> answer = new CompletableFuture<>();
     // A thread of its own, since a channel of this kind has no timeouts.
     Thread.ofPlatform()
@@ -41,7 +45,7 @@ record ServerConnection(Path socket) {
           }
         });
     try {
-      JsonObject got = answer.get(PATIENCE.toMillis(), TimeUnit.MILLISECONDS);
+      JsonObject got = answer.get(patience.toMillis(), TimeUnit.MILLISECONDS);
       if (got.has("error")) {
         throw new IOException(got.text("error"));
       }

@@ -26,14 +26,14 @@ final class TargetOptions {
   @Option(
       names = "--io-timeout",
       paramLabel = "TIME",
-      description = "nbd: how long a request may go unanswered. Default: 60s.")
+      description = "nbd, s3: how long a request may go unanswered. Default: 60s.")
   private @Nullable String ioTimeout;
 
   @Option(
       names = "--loss-timeout",
       paramLabel = "TIME",
       description =
-          "nbd: how long requests wait while the server is gone; 0 waits for ever. Default: 10m.")
+          "nbd, s3: how long requests wait while the server is gone; 0 waits for ever. Default: 10m.")
   private @Nullable String lossTimeout;
 
   @Option(
@@ -64,6 +64,35 @@ final class TargetOptions {
       description = "nbds: whom the server's certificate must be for. Default: the URI's host.")
   private @Nullable String tlsHostname;
 
+  @Option(
+      names = "--endpoint-url",
+      paramLabel = "URL",
+      description =
+          "s3: a store that is not AWS's. Default: AWS_ENDPOINT_URL_S3, the profile, AWS.")
+  private @Nullable String endpointUrl;
+
+  @Option(
+      names = "--region",
+      paramLabel = "REGION",
+      description = "s3: where the bucket is. Default: AWS_REGION, the profile, this machine's.")
+  private @Nullable String region;
+
+  @Option(
+      names = "--profile",
+      paramLabel = "NAME",
+      description = "s3: whose settings and credentials of ~/.aws to use. Default: AWS_PROFILE.")
+  private @Nullable String profile;
+
+  @Option(
+      names = "--path-style",
+      description = "s3: put the bucket into the path, not the host name, as many stores need it.")
+  private boolean pathStyle;
+
+  @Option(
+      names = "--no-sign-request",
+      description = "s3: ask without credentials, for public buckets.")
+  private boolean noSignRequest;
+
   /// The options that were given, by long name without dashes.
   Map<String, String> byName() {
     Map<String, String> options = new LinkedHashMap<>();
@@ -92,7 +121,22 @@ final class TargetOptions {
     if (tlsHostname != null) {
       options.put("tls-hostname", tlsHostname);
     }
+    put(options, "endpoint-url", endpointUrl);
+    put(options, "region", region);
+    put(options, "profile", profile);
+    if (pathStyle) {
+      options.put("path-style", "true");
+    }
+    if (noSignRequest) {
+      options.put("no-sign-request", "true");
+    }
     return options;
+  }
+
+  private static void put(Map<String, String> options, String name, @Nullable String value) {
+    if (value != null) {
+      options.put(name, value);
+    }
   }
 
   private void putDuration(Map<String, String> options, String name, @Nullable String value) {

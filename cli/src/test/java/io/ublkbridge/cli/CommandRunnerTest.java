@@ -52,7 +52,10 @@ class CommandRunnerTest {
         "attach memory:1M --timeout 0s",
         "attach memory:1M --io-timeout soon",
         "attach memory:1M --connections 0",
-        "attach memory:1M --cache 1G",
+        "attach memory:1M --cache much",
+        "attach memory:1M --cache 1G --cache-block -4K",
+        "attach memory:1M --cache 1G --readahead soon",
+        "attach memory:1M --record",
         "attach memory:1M --bogus",
         "attach memory:",
         "attach file:",
@@ -150,9 +153,9 @@ class CommandRunnerTest {
 
     assertEquals(
         """
-        NAME DEVICE       SIZE RO STATE SOURCE       PID
-        vol  /dev/ublkb0   64M  0 live  nbd://h/vol 1000
-        gone /dev/ublkb11  64M  0 dead  memory:64M     -
+        NAME DEVICE       SIZE RO STATE SOURCE       PID CACHE HITS
+        vol  /dev/ublkb0   64M  0 live  nbd://h/vol 1000     -    -
+        gone /dev/ublkb11  64M  0 dead  memory:64M     -     -    -
         """,
         run.out());
     assertEquals("", run.err());
@@ -160,7 +163,7 @@ class CommandRunnerTest {
 
   @Test
   void listOfNothingIsItsHeading() {
-    assertEquals("NAME DEVICE SIZE RO STATE SOURCE PID\n", run("list").out());
+    assertEquals("NAME DEVICE SIZE RO STATE SOURCE PID CACHE HITS\n", run("list").out());
     assertEquals("{\"version\":1,\"devices\":[]}\n", run("list --json").out());
   }
 
@@ -177,6 +180,18 @@ class CommandRunnerTest {
     assertEquals("live", device.get("state"));
     assertEquals("/dev/ublkb0", device.get("device"));
     assertEquals(false, device.get("readOnly"));
+  }
+
+  @Test
+  void listAsksLiveServersForTheirCaches() throws IOException {
+    host.liveDevice(0, "vol", "nbd://h/vol");
+    Path path = new DeviceRegistry(host.host()).socket(0);
+    Map<String, Object> cache = Map.of("size", 1L << 28, "cachedBytes", 3L << 20, "hitPercent", 97);
+    Map<String, Object> status = Map.of("target", Map.of("cache", cache));
+    try (ControlSocket _ = ControlSocket.open(path, () -> status, () -> {})) {
+      assertTrue(run("list").out().contains(" 3M/256M  97%"), run("list").out());
+      assertTrue(run("list --json").out().contains("\"hitPercent\":97"));
+    }
   }
 
   @Test

@@ -13,6 +13,7 @@ public final class Errno {
   public static final int ENODEV = 19;
   public static final int EINVAL = 22;
   public static final int ENOSPC = 28;
+  public static final int EROFS = 30;
   public static final int ENOSYS = 38;
   public static final int EOPNOTSUPP = 95;
   public static final int EAFNOSUPPORT = 97;
@@ -20,6 +21,8 @@ public final class Errno {
   public static final int ECONNRESET = 104;
   public static final int ETIMEDOUT = 110;
   public static final int ECONNREFUSED = 111;
+  public static final int EDQUOT = 122;
+  public static final int ECANCELED = 125;
 
   private Errno() {}
 
@@ -39,6 +42,7 @@ public final class Errno {
       case ENODEV -> "ENODEV (no such device)";
       case EINVAL -> "EINVAL (invalid argument)";
       case ENOSPC -> "ENOSPC (no space left)";
+      case EROFS -> "EROFS (read-only file system)";
       case ENOSYS -> "ENOSYS (not in this kernel)";
       case EOPNOTSUPP -> "EOPNOTSUPP (not supported)";
       case EAFNOSUPPORT -> "EAFNOSUPPORT (address family not supported)";
@@ -46,6 +50,8 @@ public final class Errno {
       case ECONNRESET -> "ECONNRESET (connection reset)";
       case ETIMEDOUT -> "ETIMEDOUT (timed out)";
       case ECONNREFUSED -> "ECONNREFUSED (connection refused)";
+      case EDQUOT -> "EDQUOT (disk quota exceeded)";
+      case ECANCELED -> "ECANCELED (canceled)";
       default -> "errno " + errno;
     };
   }

@@ -40,6 +40,8 @@ public final class Posix {
   private static final int MSG_NOSIGNAL = 0x4000;
   private static final int PR_SET_IO_FLUSHER = 57;
   private static final int MNT_DETACH = 2;
+  private static final int LOCK_EX = 2;
+  private static final int LOCK_NB = 4;
 
   private static final StructLayout CAPTURE = Linker.Option.captureStateLayout();
   private static final long ERRNO = CAPTURE.byteOffset(PathElement.groupElement("errno"));
@@ -180,6 +182,31 @@ public final class Posix {
     try {
       MemorySegment captured = CAPTURED.get();
       int result = (int) Prctl.HANDLE.invokeExact(captured, PR_SET_IO_FLUSHER, 1L, 0L, 0L, 0L);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `flock(2)`, exclusively and without waiting: the lock belongs to this open file description,
+  /// and goes with it.
+  ///
+  /// @return 0, or a negative error number: `EAGAIN` if somebody else has it
+  public static int tryLock(int fd) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      int result = (int) Flock.HANDLE.invokeExact(captured, fd, LOCK_EX | LOCK_NB);
+      return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `fallocate(2)`: the range has room on the disk from now on, and is part of the file.
+  public static int allocate(int fd, long position, long lengthBytes) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      int result = (int) Fallocate.HANDLE.invokeExact(captured, fd, 0, position, lengthBytes);
       return result < 0 ? errno(captured) : result;
     } catch (Throwable e) {
       throw impossible(e);
@@ -332,6 +359,15 @@ public final class Posix {
   private static final class Prctl {
     static final MethodHandle HANDLE =
         linkVariadic("prctl", 1, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+  }
+
+  private static final class Flock {
+    static final MethodHandle HANDLE = link("flock", JAVA_INT, JAVA_INT, JAVA_INT);
+  }
+
+  private static final class Fallocate {
+    static final MethodHandle HANDLE =
+        link("fallocate64", JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG);
   }
 
   private static final class Umount {

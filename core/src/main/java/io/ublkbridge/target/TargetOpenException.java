@@ -21,6 +21,8 @@ public final class TargetOpenException extends Exception {
     TIMED_OUT,
     /// What is there cannot be served: unsupported or corrupt.
     UNSUPPORTED,
+    /// Somebody else uses it.
+    BUSY,
     /// The other side has no such disk, or a local file cannot be used.
     FAILED
   }

@@ -21,7 +21,7 @@ public record TargetUri(String scheme, String rest) {
       throw new TargetOpenException(
           Reason.INVALID,
           "'" + text + "' is not a URI: it has no scheme",
-          "write nbd://host/export, file:/path/disk.img, memory:1G or null:1G");
+          "write nbd://host/export, s3://bucket/key, file:/path/disk.img, memory:1G or null:1G");
     }
     String rest = text.substring(colon + 1);
     if (PASSWORD.matcher(rest).lookingAt()) {

@@ -120,7 +120,7 @@ public final class RecordedRequest implements BlockRequest {
   /// @throws AssertionError if it did not end in ten seconds, or the target broke the contract
   public @Nullable IoError await() {
     try {
-      IoError error = end.get(10, TimeUnit.SECONDS);
+      IoError error = end.get(60, TimeUnit.SECONDS);
       throwMisuse();
       return error;
     } catch (TimeoutException e) {

@@ -58,8 +58,11 @@ interface Disk extends AutoCloseable {
     return Long.parseLong(Command.shell("blockdev --getsize64 " + path()));
   }
 
-  default void mount(Path directory) {
-    Command.run("mount", path().toString(), directory.toString()).succeeded();
+  default void mount(Path directory, String... options) {
+    List<String> command = new ArrayList<>(List.of("mount", path().toString()));
+    command.addAll(List.of(options));
+    command.add(directory.toString());
+    Command.run(command).succeeded();
   }
 
   /// A disk that has a server process of its own.

@@ -5,7 +5,8 @@ package io.ublkbridge.loop;
 /// Confined to the queue's event loop, except for [#close].
 interface FileIo {
   /// Starts the step that the slot describes. Never throws; ends with exactly one call of
-  /// [Completions#completed], which may come before this method returns.
+  /// [io.ublkbridge.kernel.RingFile.Completions#completed], which may come before this method
+  /// returns.
   void start(LoopSlot slot);
 
   /// Waits until nothing is under way any more, then frees what the steps needed. On a control
@@ -13,13 +14,4 @@ interface FileIo {
   ///
   /// @return whether that worked; if not, the kernel may still write into the slots' memory
   boolean close();
-
-  /// Takes the ends of steps.
-  interface Completions {
-    /// One step ended.
-    ///
-    /// @param index the slot's
-    /// @param result what the system call answered: bytes or 0, or a negative error number
-    void completed(int index, int result);
-  }
 }

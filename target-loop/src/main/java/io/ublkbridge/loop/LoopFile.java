@@ -1,6 +1,7 @@
 package io.ublkbridge.loop;
 
 import io.ublkbridge.kernel.Posix;
+import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import java.io.IOException;
@@ -34,12 +35,7 @@ record LoopFile(
   /// @return a file descriptor, or a negative error number
   int reopen() {
     int access = capabilities.readOnly() ? Posix.O_RDONLY : Posix.O_RDWR;
-    return Posix.open(pathOf(fd), access | Posix.O_CLOEXEC);
-  }
-
-  /// A path that leads to the file behind a descriptor of this process (`proc_pid_fd(5)`).
-  static String pathOf(int fd) {
-    return "/proc/self/fd/" + fd;
+    return Posix.open(RingFile.pathOf(fd), access | Posix.O_CLOEXEC);
   }
 
   @Override

@@ -1,7 +1,10 @@
 package io.ublkbridge.loop;
 
 import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.FileOps;
 import io.ublkbridge.kernel.Posix;
+import io.ublkbridge.kernel.RingCall;
+import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.OpenContext;
@@ -114,9 +117,9 @@ final class LoopOpener {
 
   private LoopFile inspect(int fd, boolean blockDevice, boolean readOnly)
       throws IOException, TargetOpenException {
-    BlockDeviceInfo device = blockDevice ? BlockDeviceInfo.of(LoopFile.pathOf(fd)) : null;
+    BlockDeviceInfo device = blockDevice ? BlockDeviceInfo.of(RingFile.pathOf(fd)) : null;
     int blockBytes = device == null ? Geometry.MIN_BLOCK_BYTES : device.blockBytes();
-    long fileBytes = device == null ? Files.size(Path.of(LoopFile.pathOf(fd))) : device.sizeBytes();
+    long fileBytes = device == null ? Files.size(Path.of(RingFile.pathOf(fd))) : device.sizeBytes();
     long sizeBytes = requireRoom(fileBytes, blockBytes);
     boolean holes =
         !readOnly && (device == null ? punchesHoles(fd, fileBytes) : device.writesZeroes());
@@ -166,7 +169,7 @@ final class LoopOpener {
     try {
       result =
           RingCall.run(
-              context.eventLoop(), UringOps.punchBehindTheEnd(fd, fileBytes), context.timeout());
+              context.eventLoop(), FileOps.punchBehindTheEnd(fd, fileBytes), context.timeout());
     } catch (TimeoutException e) {
       throw new TargetOpenException(
           Reason.TIMED_OUT, path + ": the file system does not answer", null, e);
@@ -187,7 +190,7 @@ final class LoopOpener {
   private FileChannel claim(int fd, boolean readOnly) throws IOException, TargetOpenException {
     FileChannel channel =
         FileChannel.open(
-            Path.of(LoopFile.pathOf(fd)),
+            Path.of(RingFile.pathOf(fd)),
             readOnly ? StandardOpenOption.READ : StandardOpenOption.WRITE);
     FileLock lock = null;
     try {

@@ -1,6 +1,9 @@
 package io.ublkbridge.loop;
 
+import io.ublkbridge.kernel.BufferPool;
 import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.IoBuffer;
+import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
@@ -26,7 +29,7 @@ import org.slf4j.LoggerFactory;
 ///               ZERO_RANGE, where that is not known
 ///               ZERO_PAGES, piece by piece; then SYNC if durable ─────→ complete
 /// ```
-final class LoopQueue implements TargetQueue, FileIo.Completions {
+final class LoopQueue implements TargetQueue, RingFile.Completions {
   private static final Logger log = LoggerFactory.getLogger(LoopQueue.class);
 
   /// How often in a row a step may be interrupted. The kernel retries most of these by itself.

@@ -1,5 +1,6 @@
 package io.ublkbridge.loop;
 
+import io.ublkbridge.kernel.IoBuffer;
 import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;

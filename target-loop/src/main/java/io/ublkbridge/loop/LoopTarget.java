@@ -1,8 +1,10 @@
 package io.ublkbridge.loop;
 
 import io.netty.channel.IoEventLoop;
+import io.ublkbridge.kernel.AllocatedBytes;
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.Posix;
+import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
@@ -11,15 +13,11 @@ import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetQueue;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.TimeoutException;
 
 /// A disk in a local file or block device: `file:PATH`.
 ///
@@ -29,25 +27,10 @@ import java.util.concurrent.TimeoutException;
 /// Every queue has file descriptions of its own, so that Linux tells each of them when written data
 /// was lost (see [SyncGroup]).
 final class LoopTarget implements BlockTarget {
-  /// `struct statx` in `linux/stat.h`: 256 bytes, `__u64 stx_blocks` in units of 512 at 48.
-  private static final long STATX_BYTES = 256;
-
-  private static final long STX_BLOCKS = 48;
-  private static final int STATX_BLOCKS = 0x400;
-  private static final int STATX_UNIT_BYTES = 512;
-
   private static final Duration DETAILS_TIMEOUT = Duration.ofSeconds(2);
 
   private final LoopFile file;
   private final IoEventLoop eventLoop;
-  private final Arena arena = Arena.ofShared();
-
-  /// A `struct statx`, and an empty C string behind it.
-  private final MemorySegment status = arena.allocate(STATX_BYTES + 1, 8);
-
-  /// Whether the kernel may still write to [#status], which then stays for ever.
-  private boolean answerOwed;
-
   private boolean closed;
 
   private LoopTarget(LoopFile file, IoEventLoop eventLoop) {
@@ -75,32 +58,15 @@ final class LoopTarget implements BlockTarget {
     details.put("path", file.path().toString());
     details.put("kind", file.blockDevice() ? "block device" : "file");
     if (!file.blockDevice()) {
-      long allocatedBytes = allocatedBytes();
-      if (allocatedBytes >= 0) {
-        details.put("allocatedBytes", allocatedBytes);
-      }
+      putAllocated(details);
     }
     return details;
   }
 
-  /// How much room the file takes in its file system; negative if that cannot be known now.
-  private synchronized long allocatedBytes() {
-    if (closed || answerOwed) {
-      return -1;
-    }
-    long emptyPath = status.address() + STATX_BYTES;
-    try {
-      int result =
-          RingCall.run(
-              eventLoop,
-              UringOps.statx(file.fd(), emptyPath, status.address(), STATX_BLOCKS),
-              DETAILS_TIMEOUT);
-      return result < 0 ? -1 : status.get(ValueLayout.JAVA_LONG, STX_BLOCKS) * STATX_UNIT_BYTES;
-    } catch (TimeoutException e) {
-      answerOwed = true;
-      return -1;
-    } catch (RejectedExecutionException e) {
-      return -1;
+  private synchronized void putAllocated(Map<String, Object> details) {
+    if (!closed) {
+      AllocatedBytes.of(eventLoop, file.fd(), DETAILS_TIMEOUT)
+          .ifPresent(bytes -> details.put("allocatedBytes", bytes));
     }
   }
 
@@ -114,10 +80,10 @@ final class LoopTarget implements BlockTarget {
       Posix.close(fd);
       throw e;
     }
-    FileRing ring = new FileRing(file.fd(), fd, syncFd);
-    LoopQueue queue = new LoopQueue(file, context.depth(), ring);
+    RingFile ring = new RingFile(fd, syncFd, file.fd());
+    LoopQueue queue = new LoopQueue(file, context.depth(), new FileRing(ring));
     try {
-      ring.register(context.eventLoop(), queue);
+      ring.join(context.eventLoop(), queue);
     } catch (RejectedExecutionException e) {
       queue.close();
       throw new TargetOpenException(
@@ -140,9 +106,6 @@ final class LoopTarget implements BlockTarget {
     if (!closed) {
       closed = true;
       file.close();
-      if (!answerOwed) {
-        arena.close();
-      }
     }
   }
 }

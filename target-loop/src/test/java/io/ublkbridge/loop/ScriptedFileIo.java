@@ -1,5 +1,6 @@
 package io.ublkbridge.loop;
 
+import io.ublkbridge.kernel.RingFile;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -8,10 +9,10 @@ import java.util.List;
 final class ScriptedFileIo implements FileIo {
   private final ArrayDeque<LoopSlot> underWay = new ArrayDeque<>();
   private final List<String> steps = new ArrayList<>();
-  private Completions completions = (index, result) -> {};
+  private RingFile.Completions completions = (index, result) -> {};
   private boolean quiet = true;
 
-  void deliverTo(Completions completions) {
+  void deliverTo(RingFile.Completions completions) {
     this.completions = completions;
   }
 

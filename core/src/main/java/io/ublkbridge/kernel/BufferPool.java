@@ -1,4 +1,4 @@
-package io.ublkbridge.loop;
+package io.ublkbridge.kernel;
 
 import java.lang.foreign.Arena;
 import java.util.ArrayDeque;
@@ -9,7 +9,7 @@ import java.util.ArrayDeque;
 /// At most `depth` buffers of a size are out at once, which bounds the whole: twice depth × longest
 /// request. Taking and giving are confined to the queue's event loop. A new buffer is zeroed, which
 /// also makes the kernel back it with memory before the first transfer.
-final class BufferPool implements AutoCloseable {
+public final class BufferPool implements AutoCloseable {
   private static final int SMALLEST_SHIFT = 12;
   private static final long ALIGNMENT = 4096;
 
@@ -18,7 +18,7 @@ final class BufferPool implements AutoCloseable {
 
   /// @param maxBytes the longest transfer
   @SuppressWarnings("unchecked") // Arrays know no type parameters.
-  BufferPool(int depth, int maxBytes) {
+  public BufferPool(int depth, int maxBytes) {
     free = (ArrayDeque<IoBuffer>[]) new ArrayDeque<?>[sizeClass(maxBytes) + 1];
     for (int i = 0; i < free.length; i++) {
       free[i] = new ArrayDeque<>(depth);
@@ -28,7 +28,7 @@ final class BufferPool implements AutoCloseable {
   /// A buffer of at least `lengthBytes`, with anything in it.
   ///
   /// @throws OutOfMemoryError if there is no memory for it
-  IoBuffer take(long lengthBytes) {
+  public IoBuffer take(long lengthBytes) {
     int sizeClass = sizeClass(lengthBytes);
     IoBuffer buffer = free[sizeClass].pollLast();
     if (buffer != null) {
@@ -37,7 +37,7 @@ final class BufferPool implements AutoCloseable {
     return new IoBuffer(arena.allocate(1L << (sizeClass + SMALLEST_SHIFT), ALIGNMENT));
   }
 
-  void give(IoBuffer buffer) {
+  public void give(IoBuffer buffer) {
     free[sizeClass(buffer.byteSize())].addLast(buffer);
   }
 

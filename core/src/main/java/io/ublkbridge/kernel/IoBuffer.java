@@ -1,9 +1,10 @@
-package io.ublkbridge.loop;
+package io.ublkbridge.kernel;
 
 import java.lang.foreign.MemorySegment;
 
-/// Memory for one transfer, aligned to a page. Confined to the queue's event loop.
-final class IoBuffer {
+/// Memory for one transfer, aligned to a page, from a [BufferPool]. Confined to the queue's event
+/// loop.
+public final class IoBuffer {
   private final MemorySegment memory;
   private MemorySegment view;
 
@@ -18,7 +19,7 @@ final class IoBuffer {
 
   /// The first `lengthBytes`. The same as last time is the same object, so that requests of one
   /// size allocate nothing.
-  MemorySegment view(long lengthBytes) {
+  public MemorySegment view(long lengthBytes) {
     if (view.byteSize() != lengthBytes) {
       view = memory.asSlice(0, lengthBytes);
     }

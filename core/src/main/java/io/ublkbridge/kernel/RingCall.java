@@ -1,4 +1,4 @@
-package io.ublkbridge.loop;
+package io.ublkbridge.kernel;
 
 import io.netty.channel.IoEvent;
 import io.netty.channel.IoEventLoop;
@@ -15,7 +15,7 @@ import java.util.concurrent.TimeoutException;
 
 /// One system call that is made through a loop's io_uring, for a control thread that waits for it:
 /// what Java does not offer, and is not worth a downcall.
-final class RingCall implements IoUringIoHandle {
+public final class RingCall implements IoUringIoHandle {
   private final CompletableFuture<Integer> result = new CompletableFuture<>();
 
   private RingCall() {}
@@ -26,7 +26,7 @@ final class RingCall implements IoUringIoHandle {
   /// @throws TimeoutException if there is no answer in time; the kernel may still come back to the
   ///   memory that the operation names
   /// @throws RejectedExecutionException if the loop has ended
-  static int run(IoEventLoop eventLoop, IoUringIoOps operation, Duration timeout)
+  public static int run(IoEventLoop eventLoop, IoUringIoOps operation, Duration timeout)
       throws TimeoutException {
     RingCall call = new RingCall();
     try {

@@ -1,0 +1,4 @@
+@NullMarked
+package io.ublkbridge.overlay;
+
+import org.jspecify.annotations.NullMarked;

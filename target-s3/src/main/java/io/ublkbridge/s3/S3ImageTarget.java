@@ -1,0 +1,180 @@
+package io.ublkbridge.s3;
+
+import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.Capabilities;
+import io.ublkbridge.target.Geometry;
+import io.ublkbridge.target.Outage;
+import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetQueue;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.ToLongFunction;
+import org.jspecify.annotations.Nullable;
+
+/// A disk image in one object, as it is there: read-only, and always the object that was there when
+/// it was opened.
+///
+/// Called from control threads.
+final class S3ImageTarget implements BlockTarget {
+  private static final int QUEUES = 4;
+  private static final int PREFERRED_IO_BYTES = 64 << 10;
+  private static final int MAX_IO_BYTES = 8 << 20;
+  private static final long CACHE_BYTES = 256L << 20;
+
+  /// Memory for what is under way, divided among the queues.
+  private static final long BUDGET_BYTES = 48L << 20;
+
+  /// S3 Standard in us-east-1; elsewhere up to twice as much.
+  private static final double DOLLARS_PER_GET = 0.40 / 1_000_000;
+
+  private final S3Image image;
+  private final S3Options options;
+  private final StoreConnector connector;
+  private final String endpoint;
+  private final Geometry geometry;
+  private final List<StoreLane> lanes = new CopyOnWriteArrayList<>();
+
+  /// The first lane while no queue has taken it. Guarded by this.
+  private @Nullable StoreLane first;
+
+  /// @param endpoint where the store is, for people and for the contents' identity
+  /// @param first the lane that the object was found on; belongs to this from now on, as the
+  ///   connector does
+  S3ImageTarget(
+      S3Image image,
+      S3Options options,
+      StoreConnector connector,
+      String endpoint,
+      StoreLane first) {
+    this.image = image;
+    this.options = options;
+    this.connector = connector;
+    this.endpoint = endpoint;
+    this.first = first;
+    this.lanes.add(first);
+    this.geometry =
+        new Geometry(
+            S3Image.diskBytes(image.object().sizeBytes()),
+            S3Image.BLOCK_BYTES,
+            PREFERRED_IO_BYTES,
+            MAX_IO_BYTES,
+            MAX_IO_BYTES);
+  }
+
+  @Override
+  public Geometry geometry() {
+    return geometry;
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return new Capabilities(true, false, false, false, false, false, QUEUES);
+  }
+
+  @Override
+  public Map<String, Object> details() {
+    ObjectVersion object = image.object();
+    Map<String, Object> details = new LinkedHashMap<>();
+    details.put("endpoint", endpoint);
+    details.put("region", connector.region().id());
+    details.put("bucket", image.uri().bucket());
+    details.put("key", object.key());
+    if (object.versionId() != null) {
+      details.put("versionId", object.versionId());
+    }
+    details.put("etag", object.etag());
+    details.put("objectBytes", object.sizeBytes());
+    details.put("signed", !options.unsigned());
+    details.put("gets", sum(StoreCounters::gets));
+    details.put("bytesFetched", sum(StoreCounters::bytesFetched));
+    details.put("retries", sum(StoreCounters::retries));
+    details.put("hedges", sum(StoreCounters::hedges));
+    details.put("hedgesWon", sum(StoreCounters::hedgesWon));
+    details.put("throttles", sum(StoreCounters::throttles));
+    details.put("requestCost", cost(sum(StoreCounters::gets)));
+    return details;
+  }
+
+  /// At S3's list price, without what the transfer costs.
+  static String cost(long gets) {
+    return String.format(Locale.ROOT, "%.6f USD", gets * DOLLARS_PER_GET);
+  }
+
+  private long sum(ToLongFunction<StoreCounters> counter) {
+    return lanes.stream().map(StoreLane::counters).mapToLong(counter).sum();
+  }
+
+  @Override
+  public Optional<String> contentIdentity() {
+    ObjectVersion object = image.object();
+    String version = object.versionId() == null ? "" : object.versionId();
+    return Optional.of(
+        String.join(
+            "\n",
+            endpoint,
+            image.uri().bucket(),
+            object.key(),
+            version,
+            object.etag(),
+            Long.toString(object.sizeBytes())));
+  }
+
+  @Override
+  public long cacheBytesByDefault() {
+    return CACHE_BYTES;
+  }
+
+  @Override
+  public Optional<Outage> outage() {
+    for (StoreLane lane : lanes) {
+      StoreHealth.State trouble = lane.store().trouble();
+      if (trouble != null) {
+        long nanos = lane.loop().ticker().nanoTime() - trouble.sinceNanos();
+        long unended = lanes.stream().mapToLong(each -> each.store().unended()).sum();
+        return Optional.of(new Outage(trouble.why(), Duration.ofNanos(nanos), unended, 0));
+      }
+    }
+    return Optional.empty();
+  }
+
+  @Override
+  public void stopping() {
+    for (StoreLane lane : lanes) {
+      lane.loop().execute(lane.store()::stopping);
+    }
+  }
+
+  @Override
+  public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
+    StoreLane lane = lane(context);
+    return new S3ImageQueue(
+        image, lane.store(), BUDGET_BYTES / context.count(), lane.loop().ticker()::nanoTime);
+  }
+
+  private synchronized StoreLane lane(QueueContext context) throws TargetOpenException {
+    StoreLane found = first;
+    if (found != null && found.loop().equals(context.eventLoop())) {
+      first = null;
+      return found;
+    }
+    StoreLane opened =
+        StoreLane.open(connector, image.uri().bucket(), options, context.eventLoop());
+    lanes.add(opened);
+    return opened;
+  }
+
+  @Override
+  public synchronized void close() {
+    if (first != null) {
+      first.store().close();
+      first = null;
+    }
+    connector.close();
+  }
+}

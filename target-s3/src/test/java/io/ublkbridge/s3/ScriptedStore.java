@@ -1,0 +1,100 @@
+package io.ublkbridge.s3;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import org.jspecify.annotations.Nullable;
+
+/// A store that answers when a test says so, and in the way that it says.
+final class ScriptedStore implements ObjectStore {
+
+  /// A GET that waits for its answer.
+  static final class Get implements Call {
+    private final long offsetBytes;
+    private final MemorySegment into;
+    private final End end;
+    private boolean over;
+    private boolean cancelled;
+
+    Get(long offsetBytes, MemorySegment into, End end) {
+      this.offsetBytes = offsetBytes;
+      this.into = into;
+      this.end = end;
+    }
+
+    void succeed() {
+      check();
+      for (long i = 0; i < into.byteSize(); i++) {
+        into.set(ValueLayout.JAVA_BYTE, i, byteAt(offsetBytes + i));
+      }
+      over = true;
+      end.ended(null);
+    }
+
+    void fail(StoreException.Kind kind) {
+      check();
+      over = true;
+      end.ended(new StoreException(kind, "scripted " + kind));
+    }
+
+    boolean waits() {
+      return !over && !cancelled;
+    }
+
+    boolean cancelled() {
+      return cancelled;
+    }
+
+    private void check() {
+      if (!waits()) {
+        throw new AssertionError("the test answers a GET that is over");
+      }
+    }
+
+    @Override
+    public void cancel() {
+      cancelled = true;
+    }
+  }
+
+  private final List<Get> gets = new ArrayList<>();
+
+  static byte byteAt(long offsetBytes) {
+    return (byte) (offsetBytes * 31 + (offsetBytes >>> 9));
+  }
+
+  List<Get> gets() {
+    return gets;
+  }
+
+  /// The only GET that waits.
+  Get waiting() {
+    List<Get> waiting = gets.stream().filter(Get::waits).toList();
+    if (waiting.size() != 1) {
+      throw new AssertionError(waiting.size() + " GETs wait, not one");
+    }
+    return waiting.getFirst();
+  }
+
+  long waitingCount() {
+    return gets.stream().filter(Get::waits).count();
+  }
+
+  @Override
+  public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+    Get get = new Get(offsetBytes, into, end);
+    gets.add(get);
+    return get;
+  }
+
+  @Override
+  public CompletionStage<ObjectVersion> look(String key, @Nullable String versionId) {
+    return CompletableFuture.failedFuture(new StoreException(StoreException.Kind.GONE, "no look"));
+  }
+
+  @Override
+  public void close() {}
+}
