@@ -33,9 +33,6 @@ import org.jspecify.annotations.Nullable;
 final class NbdConnection extends ChannelInboundHandlerAdapter {
   private static final long CLOSE_TIMEOUT_SECONDS = 5;
 
-  /// From here on a payload is worth waiting for although other replies come behind it.
-  private static final int WAIT_FOR_BYTES = 16 << 10;
-
   /// The one that uses a connection.
   interface Owner {
     /// The server has done a command. Called before its requester is told.
@@ -211,18 +208,6 @@ final class NbdConnection extends ChannelInboundHandlerAdapter {
     } finally {
       received.release();
     }
-  }
-
-  /// Has the rest of what was announced received in one piece, where waiting for it holds nothing
-  /// else up for long: each piece costs a turn of the loop and a copy into the kernel of its own.
-  @Override
-  public void channelReadComplete(ChannelHandlerContext context) {
-    if (channel instanceof RingSocketChannel socket && loss == null && tls == null) {
-      int announced = decoder.announcedBytes();
-      boolean alone = announced >= WAIT_FOR_BYTES || commands.inFlight() == 1;
-      socket.expect(alone ? announced : 0);
-    }
-    context.fireChannelReadComplete();
   }
 
   /// The server may say goodbye inside TLS and leave the socket open.

@@ -171,16 +171,6 @@ final class ReplyDecoder {
     }
   }
 
-  /// How many bytes the server is bound to send before anything else; 0 if nobody knows.
-  int announcedBytes() {
-    return switch (step) {
-      case HEADER -> tornBytes == 0 ? 0 : need - tornBytes;
-      case DATA_OFFSET -> chunkBytes - tornBytes;
-      case LENGTH, HOLE, STATUS, DESCRIPTOR, ERROR, DATA, SKIP -> need - tornBytes;
-      case STOPPED -> 0;
-    };
-  }
-
   private void piece(MemorySegment from, int at) throws ProtocolViolation {
     switch (step) {
       case HEADER -> {

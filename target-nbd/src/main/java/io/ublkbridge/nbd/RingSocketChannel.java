@@ -71,9 +71,6 @@ final class RingSocketChannel extends AbstractChannel {
   private boolean receiveDue;
   private boolean socketEmpty;
 
-  /// How many bytes are bound to come; 0 if nobody knows.
-  private int expectedBytes;
-
   /// What the ring is sending, and what that is called.
   private @Nullable ByteBuf sending;
 
@@ -97,11 +94,6 @@ final class RingSocketChannel extends AbstractChannel {
       throw new IOException("cannot take over the socket: " + Errno.describe(-fd));
     }
     return new RingSocketChannel(fd, receiveBuffer);
-  }
-
-  /// Has the next receive wait for so many bytes, which are known to come; 0 for whatever comes.
-  void expect(int bytes) {
-    expectedBytes = bytes;
   }
 
   /// Joins a loop. Callable from every thread.
@@ -162,17 +154,13 @@ final class RingSocketChannel extends AbstractChannel {
     }
     ByteBuf buffer = receiveBuffer.take(alloc());
     receiving = buffer;
-    boolean waitForAll = expectedBytes > 0;
-    int lengthBytes =
-        waitForAll ? Math.min(expectedBytes, buffer.writableBytes()) : buffer.writableBytes();
-    expectedBytes = 0;
     receiveId =
         submit(
             IORING_OP_RECV,
             socketEmpty ? IORING_RECVSEND_POLL_FIRST : 0,
             address(buffer) + buffer.writerIndex(),
-            lengthBytes,
-            waitForAll ? MSG_WAITALL : 0);
+            buffer.writableBytes(),
+            0);
     if (receiveId == 0) {
       receiving = null;
       buffer.release();

@@ -10,7 +10,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.RecordedRequest;
@@ -74,38 +73,6 @@ final class ReplyDecoderTest extends DecoderFixture {
         piece);
     assertNull(read.await());
     assertArrayEquals(Bytes.pattern(OFFSET, LENGTH), read.payload());
-  }
-
-  /// A receive waits for what was announced: a byte too many, and it waits for ever.
-  @Test
-  void announcesWhatIsBoundToComeAndNotAByteMore() throws Exception {
-    long cookie = startRead(RecordedRequest.read(OFFSET, LENGTH)).cookie();
-    List<byte[]> chunks =
-        List.of(
-            Bytes.of()
-                .chunk(0, NBD_REPLY_TYPE_OFFSET_DATA, cookie, data(OFFSET, LENGTH - 512))
-                .array(),
-            Bytes.of()
-                .chunk(0, NBD_REPLY_TYPE_OFFSET_HOLE, cookie, hole(OFFSET + LENGTH - 512, 512))
-                .array(),
-            Bytes.of()
-                .chunk(
-                    NBD_REPLY_FLAG_DONE, NbdProtocol.NBD_REPLY_TYPE_ERROR, cookie, error(5, "no"))
-                .array());
-    ReplyDecoder decoder = decoder(true);
-    for (byte[] chunk : chunks) {
-      assertEquals(0, decoder.announcedBytes(), "nobody knows what comes next");
-      int headerBytes = 20;
-      for (int at = 0; at < chunk.length; at++) {
-        feed(decoder, new byte[] {chunk[at]}, 1);
-        int left = chunk.length - at - 1;
-        if (at + 1 < headerBytes) {
-          assertTrue(decoder.announcedBytes() <= left, "after " + at + " bytes");
-        } else {
-          assertEquals(left, decoder.announcedBytes(), "after " + at + " bytes");
-        }
-      }
-    }
   }
 
   @ParameterizedTest
