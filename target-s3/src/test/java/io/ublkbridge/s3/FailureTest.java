@@ -16,9 +16,11 @@ import java.util.Map;
 import java.util.Objects;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /// One test for each way in which a store's answer goes wrong once a disk is in use.
+@Tag("real-time") // Its servers and clients wait in real seconds: see docs/testing.md.
 final class FailureTest {
   private static final int LENGTH = 64 << 10;
   private static final byte[] IMAGE = S3ImageTest.bytes(1 << 20, 11);

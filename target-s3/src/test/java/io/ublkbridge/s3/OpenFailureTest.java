@@ -16,9 +16,11 @@ import java.net.UnknownHostException;
 import java.time.Duration;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /// Whoever opens what cannot be opened is told why, and what kind of failure it is.
+@Tag("real-time") // Its servers and clients wait in real seconds: see docs/testing.md.
 final class OpenFailureTest {
   private static final S3Server SERVER = S3Server.start();
 
