@@ -40,6 +40,9 @@ final class ManPage {
       .TP
       .B UBLK_BRIDGE_JAVA\\fR, \\fBJAVA_HOME
       where a Java 25 or newer is, if not in \\fI/usr/lib/jvm\\fR or on the \\fBPATH\\fR
+      .TP
+      .B UBLK_BRIDGE_JAVA_OPTIONS
+      more options for the JVM of a device's server
       """;
 
   private static final Pattern HEADING = Pattern.compile("([A-Z][a-z ]+): ?(.*)");

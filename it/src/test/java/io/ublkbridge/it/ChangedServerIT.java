@@ -106,7 +106,7 @@ final class ChangedServerIT {
     }
   }
 
-  /// With the command, because how long an address is remembered is set where its server starts.
+  /// With a server process, because how long an address is remembered is set where that starts.
   @Test
   void aServerIsFollowedWhereItsNameMoves() {
     int port = NbdServer.freePort();

@@ -10,8 +10,9 @@ import java.util.List;
 
 /// A disk that a test uses; gone when closed.
 ///
-/// Either the command attaches it, as a person would, or it is served from this very process: the
-/// same device, queue and target code without two JVM starts, which take seconds in an emulator.
+/// Either the command attaches it, and a server process of its own serves it, or it is served from
+/// this very process: the same device, queue and target code without the start of a JVM, which
+/// takes many seconds in an emulator.
 interface Disk extends AutoCloseable {
   /// Its node.
   Path path();
@@ -22,10 +23,9 @@ interface Disk extends AutoCloseable {
   /// Attaches with the command, and expects the disk to be usable at once.
   static Disk attach(String uri, String... options) {
     // As long as it takes in an emulator on a busy host.
-    List<String> command =
-        new ArrayList<>(List.of("ublk-bridge", "attach", uri, "--timeout", "4m"));
+    List<String> command = new ArrayList<>(List.of("attach", uri, "--timeout", "4m"));
     command.addAll(List.of(options));
-    Command attached = Command.run(command).succeeded();
+    Command attached = Command.ublkBridge(command.toArray(String[]::new)).succeeded();
     assertTrue(
         attached.output().matches("/dev/ublkb\\d+\n"),
         () -> "standard output is the device path alone, not: " + attached.output());

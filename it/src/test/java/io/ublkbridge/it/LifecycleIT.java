@@ -34,6 +34,21 @@ final class LifecycleIT {
     before.assertUnchanged();
   }
 
+  /// The launcher and a JVM for each command, as everybody has it.
+  @Test
+  void aPersonAttachesListsAndDetaches() {
+    Command attached = Command.typed("attach", "memory:16M", "--name", "typed").succeeded();
+    assertEquals("", attached.errors());
+    Path path = Path.of(attached.output().strip());
+    Command.shell("cmp -n 16M " + path + " /dev/zero");
+    String list = Command.typed("list").succeeded().output();
+    assertTrue(list.contains("typed") && list.contains(path.toString()), list);
+    Command.typed("detach", path.toString()).succeeded();
+    assertTrue(Files.notExists(path));
+    Command again = Command.typed("detach", path.toString()).exited(3);
+    assertTrue(again.errors().startsWith("ublk-bridge: "), again.errors());
+  }
+
   @Test
   void manyCyclesLeaveNothingBehind() {
     long threads = Long.parseLong(Command.shell("ps -eLf | grep -v '\\[.*\\]$' | wc -l"));
