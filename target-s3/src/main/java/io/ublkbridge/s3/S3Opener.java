@@ -23,6 +23,9 @@ final class S3Opener {
   private static final long BACKOFF_MILLIS = 200;
   private static final long BACKOFF_MILLIS_MAX = 5_000;
 
+  /// A store that hangs up so often in a row does not mean to talk: without TLS, or it is none.
+  private static final int HANG_UPS_MAX = 3;
+
   private final S3Uri uri;
   private final OpenContext context;
   private final Deadline deadline;
@@ -59,6 +62,7 @@ final class S3Opener {
 
   private ObjectVersion look(ObjectStore store) throws TargetOpenException {
     long backoffMillis = BACKOFF_MILLIS;
+    int hangUps = 0;
     while (true) {
       StoreException failure;
       try {
@@ -68,6 +72,14 @@ final class S3Opener {
       } catch (TimeoutException e) {
         throw new TargetOpenException(
             Reason.TIMED_OUT, "the store did not answer in time", "is the store reachable?", e);
+      }
+      hangUps = failure.kind() == Kind.BROKEN ? hangUps + 1 : 0;
+      if (hangUps == HANG_UPS_MAX) {
+        throw new TargetOpenException(
+            Reason.UNREACHABLE,
+            "no S3 server answers there: " + failure.message(),
+            "is it an S3 endpoint, and does it speak TLS? https:// and http:// are not the same",
+            failure);
       }
       if (!mayPass(failure.kind()) || deadline.remaining().toMillis() <= backoffMillis) {
         throw new TargetOpenException(

@@ -1,5 +1,6 @@
 package io.ublkbridge.s3;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
@@ -10,8 +11,10 @@ import io.ublkbridge.s3.FaultyProxy.Fault;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.net.Socket;
 import java.net.UnknownHostException;
 import java.time.Duration;
 import java.util.Map;
@@ -135,12 +138,47 @@ final class OpenFailureTest {
   }
 
   @Test
-  void aStoreThatSpeaksNoTls() {
-    assertRefused(
-        Reason.REFUSED,
-        "TLS",
-        "s3://images/disk.img",
-        Stores.options("https://127.0.0.1:" + SERVER.port()));
+  void aStoreThatSpeaksNoTls() throws IOException {
+    try (ServerSocket plain = answering("HTTP/1.1 400 Bad Request\r\n\r\n")) {
+      assertRefused(
+          Reason.REFUSED, "speaks no TLS", "s3://images/disk.img", Stores.options(https(plain)));
+    }
+  }
+
+  @Test
+  void aServerThatHangsUpOnEverybody() throws IOException {
+    try (ServerSocket mute = answering("")) {
+      assertRefused(
+          Reason.UNREACHABLE,
+          "no S3 server answers there",
+          "s3://images/disk.img",
+          Stores.options(https(mute)));
+    }
+  }
+
+  private static String https(ServerSocket server) {
+    return "https://127.0.0.1:" + server.getLocalPort();
+  }
+
+  /// A server that gives everybody the same answer to whatever they say first; none to hang up.
+  private static ServerSocket answering(String answer) throws IOException {
+    ServerSocket server = new ServerSocket(0, 8, InetAddress.getLoopbackAddress());
+    Thread.ofVirtual()
+        .start(() -> {
+          while (true) {
+            try (Socket client = server.accept()) {
+              if (!answer.isEmpty() && client.getInputStream().read() >= 0) {
+                client.getOutputStream().write(answer.getBytes(US_ASCII));
+                client.getInputStream().transferTo(OutputStream.nullOutputStream());
+              }
+            } catch (IOException e) {
+              if (server.isClosed()) {
+                return;
+              }
+            }
+          }
+        });
+    return server;
   }
 
   @Test
