@@ -3,7 +3,6 @@ package io.ublkbridge.cli;
 import io.ublkbridge.device.DeviceOptions;
 import io.ublkbridge.device.TargetRegistry;
 import io.ublkbridge.target.ByteSize;
-import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 import java.nio.file.Path;
@@ -104,8 +103,9 @@ final class AttachCommand implements Verb {
   @Option(
       names = "--timeout",
       paramLabel = "TIME",
+      converter = PositiveTime.class,
       description = "How long attaching may take; then nothing of it is left. Default: 90s.")
-  private String timeout = "90s";
+  private Duration timeout = Duration.ofSeconds(90);
 
   @Option(
       names = "--foreground",
@@ -146,7 +146,7 @@ final class AttachCommand implements Verb {
       throw misused("--id: an id is 0 or more, not " + id);
     }
     return new AttachRequest(
-        resolved(), name, deviceOptions(), stackOptions(), positive(timeout), foreground);
+        resolved(), name, deviceOptions(), stackOptions(), timeout, foreground);
   }
 
   /// What the server needs to know of the target and of what stands in front of it.
@@ -189,18 +189,6 @@ final class AttachCommand implements Verb {
       return ByteSize.parse(text);
     } catch (IllegalArgumentException e) {
       throw misused(option + ": " + e.getMessage());
-    }
-  }
-
-  private Duration positive(String text) {
-    try {
-      Duration duration = Durations.parse(text);
-      if (duration.isPositive()) {
-        return duration;
-      }
-      throw misused("--timeout: must be longer than nothing");
-    } catch (IllegalArgumentException e) {
-      throw misused("--timeout: " + e.getMessage());
     }
   }
 

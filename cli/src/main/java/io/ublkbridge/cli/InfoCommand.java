@@ -23,8 +23,6 @@ import picocli.CommandLine.Parameters;
       "  ublk-bridge info --map nbd://db1/vol  # where does it hold data?"
     })
 final class InfoCommand implements Verb {
-  private static final Duration TIMEOUT = Duration.ofSeconds(30);
-
   private final Answer answer;
 
   @Mixin private CommonOptions common = new CommonOptions();
@@ -37,6 +35,13 @@ final class InfoCommand implements Verb {
       names = "--map",
       description = "Print which ranges hold data and which are holes, in bytes.")
   private boolean map;
+
+  @Option(
+      names = "--timeout",
+      paramLabel = "TIME",
+      converter = PositiveTime.class,
+      description = "How long it may take. Default: 30s.")
+  private Duration timeout = Duration.ofSeconds(30);
 
   @Parameters(paramLabel = "URI", description = "Such as nbd://host/export.")
   private String uri = "";
@@ -53,7 +58,7 @@ final class InfoCommand implements Verb {
   @Override
   public Integer call() throws CommandFailure {
     InspectionReport report = new InspectionReport(uri, answer);
-    new TargetInfo(uri, targetOptions.byName(), TIMEOUT)
+    new TargetInfo(uri, targetOptions.byName(), timeout)
         .show(inspection -> {
           if (json) {
             report.json(inspection, map);

@@ -78,6 +78,7 @@ class CommandRunnerTest {
         "status a b",
         "info",
         "info nbd://host:99999/",
+        "info memory:1M --timeout 0s",
         "list x",
         "doctor x",
         "recover"

@@ -7,6 +7,7 @@ import io.ublkbridge.s3.StoreException.Kind;
 import java.net.ConnectException;
 import java.net.NoRouteToHostException;
 import java.net.UnknownHostException;
+import java.security.cert.CertPathBuilderException;
 import java.security.cert.CertificateException;
 import java.util.Locale;
 import java.util.Set;
@@ -183,10 +184,17 @@ final class StoreErrors {
       return new StoreException(
           Kind.TLS, "the store speaks no TLS", "is it http:// instead of https://?", failure);
     }
+    if (innermost(cause) instanceof CertPathBuilderException) {
+      return new StoreException(
+          Kind.TLS,
+          "the store's certificate is signed by a CA that is not trusted here",
+          "AWS_CA_BUNDLE names a file with the store's CA",
+          failure);
+    }
     return new StoreException(
         Kind.TLS,
         "TLS failed: " + text(innermost(cause)),
-        "AWS_CA_BUNDLE names a file with the store's CA, if this host does not trust it",
+        "is the store's name that of its certificate, and this host's clock right?",
         failure);
   }
 
