@@ -215,10 +215,10 @@ final class LoopOpener {
       case Errno.EACCES, Errno.EPERM ->
           failed(path + ": permission denied", "run as somebody who may read and write it", null);
       case Errno.EBUSY ->
-          failed(
+          new TargetOpenException(
+              Reason.BUSY,
               path + " is in use",
-              "unmount or detach it first; fuser -v " + path + " shows who uses it",
-              null);
+              "unmount or detach it first; fuser -v " + path + " shows who uses it");
       default -> failed("cannot open " + path + ": " + Errno.describe(errno), null, null);
     };
   }
