@@ -1,6 +1,6 @@
 package io.ublkbridge.cache;
 
-import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.TargetQueue;
@@ -116,7 +116,7 @@ final class FillRun {
   }
 
   /// A READ of the target into the frames of some of the blocks.
-  private final class TargetRead implements BlockRequest {
+  private final class TargetRead extends InternalRequest {
     private final int from;
     private final int to;
     private final long offsetBytes;
@@ -125,15 +125,11 @@ final class FillRun {
     private boolean ended;
 
     TargetRead(int from, int to) {
+      super(Operation.READ);
       this.from = from;
       this.to = to;
       this.offsetBytes = fills.map().startOf(fetches[from].block());
       this.lengthBytes = fills.map().endOf(fetches[to - 1].block()) - offsetBytes;
-    }
-
-    @Override
-    public Operation operation() {
-      return Operation.READ;
     }
 
     @Override
@@ -144,21 +140,6 @@ final class FillRun {
     @Override
     public long lengthBytes() {
       return lengthBytes;
-    }
-
-    @Override
-    public boolean durable() {
-      return false;
-    }
-
-    @Override
-    public boolean mayUnmap() {
-      return false;
-    }
-
-    @Override
-    public void loadPayload(long at, MemorySegment into) {
-      throw new IllegalStateException(this + " has no payload to load");
     }
 
     @Override

@@ -1,19 +1,20 @@
 package io.ublkbridge.overlay;
 
-import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
 /// What a slot asks of the base: always a READ. Confined to the queue's event loop.
-final class BasePart implements BlockRequest {
+final class BasePart extends InternalRequest {
   private final OverlaySlot slot;
   private final OverlayQueue queue;
   private long offsetBytes;
   private long lengthBytes;
 
   BasePart(OverlaySlot slot, OverlayQueue queue) {
+    super(Operation.READ);
     this.slot = slot;
     this.queue = queue;
   }
@@ -25,11 +26,6 @@ final class BasePart implements BlockRequest {
   }
 
   @Override
-  public Operation operation() {
-    return Operation.READ;
-  }
-
-  @Override
   public long offsetBytes() {
     return offsetBytes;
   }
@@ -37,21 +33,6 @@ final class BasePart implements BlockRequest {
   @Override
   public long lengthBytes() {
     return lengthBytes;
-  }
-
-  @Override
-  public boolean durable() {
-    return false;
-  }
-
-  @Override
-  public boolean mayUnmap() {
-    return false;
-  }
-
-  @Override
-  public void loadPayload(long at, MemorySegment into) {
-    throw new IllegalStateException("a READ has nothing to load");
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.ublkbridge.cache;
 
 import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.TargetQueue;
@@ -97,12 +98,11 @@ final class TraceReplay {
   }
 
   /// A request that is over before the next is made.
-  private static final class OneRead implements BlockRequest {
+  private static final class OneRead extends InternalRequest {
     long offsetBytes;
 
-    @Override
-    public Operation operation() {
-      return Operation.READ;
+    OneRead() {
+      super(Operation.READ);
     }
 
     @Override
@@ -114,19 +114,6 @@ final class TraceReplay {
     public long lengthBytes() {
       return BLOCK;
     }
-
-    @Override
-    public boolean durable() {
-      return false;
-    }
-
-    @Override
-    public boolean mayUnmap() {
-      return false;
-    }
-
-    @Override
-    public void loadPayload(long at, MemorySegment into) {}
 
     @Override
     public void storePayload(long at, MemorySegment from) {}

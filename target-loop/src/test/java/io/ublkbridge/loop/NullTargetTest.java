@@ -3,12 +3,11 @@ package io.ublkbridge.loop;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
-import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.TargetQueue;
 import io.ublkbridge.target.UringLoops;
-import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -32,47 +31,16 @@ class NullTargetTest {
   }
 
   /// A request whose payload must be left alone.
-  private static final class Untouchable implements BlockRequest {
-    private final Operation operation;
+  private static final class Untouchable extends InternalRequest {
     private int completions;
 
     Untouchable(Operation operation) {
-      this.operation = operation;
-    }
-
-    @Override
-    public Operation operation() {
-      return operation;
-    }
-
-    @Override
-    public long offsetBytes() {
-      return 0;
+      super(operation);
     }
 
     @Override
     public long lengthBytes() {
       return 4096;
-    }
-
-    @Override
-    public boolean durable() {
-      return false;
-    }
-
-    @Override
-    public boolean mayUnmap() {
-      return false;
-    }
-
-    @Override
-    public void loadPayload(long at, MemorySegment into) {
-      throw new AssertionError("loads payload");
-    }
-
-    @Override
-    public void storePayload(long at, MemorySegment from) {
-      throw new AssertionError("stores payload");
     }
 
     @Override

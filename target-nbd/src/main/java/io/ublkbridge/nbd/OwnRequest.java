@@ -1,6 +1,6 @@
 package io.ublkbridge.nbd;
 
-import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import java.lang.foreign.MemorySegment;
@@ -9,8 +9,7 @@ import org.jspecify.annotations.Nullable;
 
 /// A request that nobody outside asked for: a FLUSH for the journal's sake, a READ to see whether
 /// the server is alive, a write done again. It is not sent again when its connection is lost.
-final class OwnRequest implements BlockRequest {
-  private final Operation operation;
+final class OwnRequest extends InternalRequest {
   private final long offsetBytes;
   private final long lengthBytes;
   private final MemorySegment payload;
@@ -22,7 +21,7 @@ final class OwnRequest implements BlockRequest {
       long lengthBytes,
       MemorySegment payload,
       Consumer<@Nullable IoError> end) {
-    this.operation = operation;
+    super(operation);
     this.offsetBytes = offsetBytes;
     this.lengthBytes = lengthBytes;
     this.payload = payload;
@@ -49,11 +48,6 @@ final class OwnRequest implements BlockRequest {
   }
 
   @Override
-  public Operation operation() {
-    return operation;
-  }
-
-  @Override
   public long offsetBytes() {
     return offsetBytes;
   }
@@ -61,16 +55,6 @@ final class OwnRequest implements BlockRequest {
   @Override
   public long lengthBytes() {
     return lengthBytes;
-  }
-
-  @Override
-  public boolean durable() {
-    return false;
-  }
-
-  @Override
-  public boolean mayUnmap() {
-    return false;
   }
 
   @Override

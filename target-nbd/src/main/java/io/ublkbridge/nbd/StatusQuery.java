@@ -1,9 +1,8 @@
 package io.ublkbridge.nbd;
 
-import io.ublkbridge.target.BlockRequest;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
-import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
@@ -12,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 /// "NBD_CMD_BLOCK_STATUS").
 ///
 /// Filled on the connection's event loop; whoever asks reads it once [#end] is complete.
-final class StatusQuery implements BlockRequest {
+final class StatusQuery extends InternalRequest {
   /// The most descriptors that the spec allows in one answer.
   static final int DESCRIPTORS_MAX = 1 << 20;
 
@@ -34,6 +33,8 @@ final class StatusQuery implements BlockRequest {
 
   /// @param context the id of `base:allocation` on this connection
   StatusQuery(int context, long offsetBytes, long lengthBytes) {
+    // A query reads, though not data.
+    super(Operation.READ);
     this.context = context;
     this.offsetBytes = offsetBytes;
     this.lengthBytes = lengthBytes;
@@ -96,12 +97,6 @@ final class StatusQuery implements BlockRequest {
     return end;
   }
 
-  /// A query reads, though not data.
-  @Override
-  public Operation operation() {
-    return Operation.READ;
-  }
-
   @Override
   public long offsetBytes() {
     return offsetBytes;
@@ -110,26 +105,6 @@ final class StatusQuery implements BlockRequest {
   @Override
   public long lengthBytes() {
     return lengthBytes;
-  }
-
-  @Override
-  public boolean durable() {
-    return false;
-  }
-
-  @Override
-  public boolean mayUnmap() {
-    return false;
-  }
-
-  @Override
-  public void loadPayload(long at, MemorySegment into) {
-    throw new IllegalStateException("a query has no payload");
-  }
-
-  @Override
-  public void storePayload(long at, MemorySegment from) {
-    throw new IllegalStateException("a query has no payload");
   }
 
   @Override
