@@ -89,7 +89,7 @@ final class OverlayIT {
       String status = Command.ublkBridge("status", "cow").succeeded().output();
       assertTrue(status.contains(overlay.toString()) && status.contains("data bytes"), status);
       String list = Command.ublkBridge("list").succeeded().output();
-      assertTrue(list.lines().anyMatch(line -> line.matches("cow .* no .*")), list);
+      assertTrue(list.lines().anyMatch(line -> line.matches("cow .* 0 +live .*")), list);
       assertEquals("true", Command.json("inUse", "overlay", "info", overlay.toString(), "--json"));
       Command busy =
           Command.ublkBridge("attach", source, "--overlay", overlay.toString(), "--name", "other")

@@ -105,6 +105,10 @@ record NbdDialer(NbdUri uri, Duration timeout) {
     if (address instanceof VsockAddress vsock) {
       return new RingSocketChannel(vsock.connect(), new ReceiveBuffer());
     }
+    if (loop.isShuttingDown()) {
+      // Detached while TLS was being set up. Netty would log that nobody can be told any more.
+      throw new TargetOpenException(Reason.FAILED, "the disk is being detached", null);
+    }
     Promise<RingSocketChannel> taken = loop.newPromise();
     ChannelFuture connecting = connect(loop, address, limit);
     connecting.addListener(_ -> {
