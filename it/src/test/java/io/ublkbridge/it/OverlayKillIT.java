@@ -17,7 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 ///
 /// `-Dsoak.rounds=N` kills more often, `-Dublk.seed=N` at other moments.
 final class OverlayKillIT {
-  private static final int ROUNDS = Integer.getInteger("soak.rounds", 2);
+  private static final int ROUNDS = Integer.getInteger("soak.rounds", 1);
 
   /// Writes files, and notes each one once it and its name are synced, until the disk is gone.
   private static final String WRITER =
