@@ -105,7 +105,9 @@ final class OverlayIT {
     Command other =
         Command.ublkBridge("attach", "memory:" + size, "--overlay", overlay.toString()).exited(10);
     assertTrue(other.errors().contains("was made for " + source), other.errors());
-    Command none = Command.ublkBridge("attach", source, "--overlay", image.toString()).exited(10);
+    Path letter = dir.resolve("letter");
+    Command.shell("seq 9999 > " + letter);
+    Command none = Command.ublkBridge("attach", source, "--overlay", letter.toString()).exited(10);
     assertTrue(none.errors().contains("not an overlay"), none.errors());
     Command.ublkBridge("overlay", "info", image.toString()).exited(10);
     Command.ublkBridge("overlay").exited(2);
