@@ -6,10 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// A disk whose source is only read, made writable by a local file.
+@Tag("long")
 final class OverlayIT {
   /// Copies some thousand small files that every Debian has to the current directory.
   private static final String COPY_TREE =

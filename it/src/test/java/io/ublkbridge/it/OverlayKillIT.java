@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -16,6 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 /// was synced is there, and the file system is sound.
 ///
 /// `-Dsoak.rounds=N` kills more often, `-Dublk.seed=N` at other moments.
+@Tag("long")
 final class OverlayKillIT {
   private static final int ROUNDS = Integer.getInteger("soak.rounds", 1);
 

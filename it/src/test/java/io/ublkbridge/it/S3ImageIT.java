@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -68,6 +69,7 @@ final class S3ImageIT {
     return Command.shell("cd " + tree + " && " + CHECKSUMS);
   }
 
+  @Tag("long")
   @Test
   void filesAreThoseOfTheImageUntilTheObjectIsReplaced() throws IOException {
     String source = putImage();
@@ -91,6 +93,7 @@ final class S3ImageIT {
     }
   }
 
+  @Tag("long")
   @Test
   void readsPassThroughAStormOfFailures() throws IOException {
     Path image = dir.resolve("verified.img");
@@ -163,6 +166,7 @@ final class S3ImageIT {
         "dd", "if=" + path, "of=/dev/null", "bs=4k", "skip=7168", "count=1", "iflag=direct");
   }
 
+  @Tag("long")
   @Test
   void whatCannotBeAttachedIsRefusedWithWords() throws IOException {
     SERVER.put("images", "small.img", new byte[4096]);
@@ -195,6 +199,7 @@ final class S3ImageIT {
     assertTrue(refused.errors().lines().count() <= 2, refused.errors());
   }
 
+  @Tag("long")
   @Test
   void theCommandAttachesOverTlsWithTheCallersCredentials() throws Exception {
     SERVER.put("images", "small.img", new byte[(1 << 20) + 100]);
