@@ -6,9 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.ublkbridge.kernel.Errno;
-import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.PayloadException;
@@ -289,37 +289,16 @@ class LoopQueueTest {
   }
 
   /// A request whose payload cannot be moved.
-  private static class Broken implements BlockRequest {
-    private final Operation operation;
+  private static class Broken extends InternalRequest {
     private int failures;
 
     Broken(Operation operation) {
-      this.operation = operation;
-    }
-
-    @Override
-    public Operation operation() {
-      return operation;
-    }
-
-    @Override
-    public long offsetBytes() {
-      return 0;
+      super(operation);
     }
 
     @Override
     public long lengthBytes() {
       return 512;
-    }
-
-    @Override
-    public boolean durable() {
-      return false;
-    }
-
-    @Override
-    public boolean mayUnmap() {
-      return false;
     }
 
     @Override
