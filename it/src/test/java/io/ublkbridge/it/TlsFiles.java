@@ -15,7 +15,8 @@ import java.nio.file.Path;
 /// | `elsewhere` | another CA |
 /// | `expired` | our CA, and a server certificate of the past |
 ///
-/// `good/keys.psk` and `stranger/keys.psk` hold different keys of the user `alice`.
+/// `good/keys.psk` and `stranger/keys.psk` hold different keys of the user `alice`. Servers' directories
+/// hold Diffie-Hellman parameters, which qemu-nbd would make at each start: ten seconds in an emulator.
 record TlsFiles(Path root) {
   private static final String SCRIPT =
       """
@@ -41,6 +42,9 @@ record TlsFiles(Path root) {
       holder good client good -days 9
       holder stranger client elsewhere -days 9
       holder expired server good -not_before 20200101000000Z -not_after 20200202000000Z
+      quiet genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048 -out good/dh-params.pem
+      cp good/dh-params.pem stranger
+      cp good/dh-params.pem expired
       umask 077
       echo "alice:$(openssl rand -hex 32)" >good/keys.psk
       echo "alice:$(openssl rand -hex 32)" >stranger/keys.psk
