@@ -65,6 +65,14 @@ final class TargetOptions {
   private @Nullable String tlsHostname;
 
   @Option(
+      names = "--tls-records",
+      paramLabel = "WHO",
+      description =
+          "nbds: who encrypts once the two sides have agreed: kernel, where it can (TCP, TLS 1.3,"
+              + " module tls), or process. Default: kernel.")
+  private @Nullable String tlsRecords;
+
+  @Option(
       names = "--endpoint-url",
       paramLabel = "URL",
       description =
@@ -121,6 +129,7 @@ final class TargetOptions {
     if (tlsHostname != null) {
       options.put("tls-hostname", tlsHostname);
     }
+    put(options, "tls-records", tlsRecords);
     put(options, "endpoint-url", endpointUrl);
     put(options, "region", region);
     put(options, "profile", profile);

@@ -19,6 +19,7 @@ public final class Errno {
   public static final int EAFNOSUPPORT = 97;
   public static final int ENETUNREACH = 101;
   public static final int ECONNRESET = 104;
+  public static final int ENOTCONN = 107;
   public static final int ETIMEDOUT = 110;
   public static final int ECONNREFUSED = 111;
   public static final int EDQUOT = 122;
@@ -48,6 +49,7 @@ public final class Errno {
       case EAFNOSUPPORT -> "EAFNOSUPPORT (address family not supported)";
       case ENETUNREACH -> "ENETUNREACH (network is unreachable)";
       case ECONNRESET -> "ECONNRESET (connection reset)";
+      case ENOTCONN -> "ENOTCONN (not connected)";
       case ETIMEDOUT -> "ETIMEDOUT (timed out)";
       case ECONNREFUSED -> "ECONNREFUSED (connection refused)";
       case EDQUOT -> "EDQUOT (disk quota exceeded)";

@@ -106,12 +106,12 @@ public final class Posix {
   /// @param address the domain's `struct sockaddr_*`
   /// @return the file descriptor, or a negative error number
   public static int connectedSocket(int domain, MemorySegment address) {
+    int fd = streamSocket(domain);
+    if (fd < 0) {
+      return fd;
+    }
     try {
       MemorySegment captured = CAPTURED.get();
-      int fd = (int) Socket.HANDLE.invokeExact(captured, domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      if (fd < 0) {
-        return errno(captured);
-      }
       int result =
           (int) Connect.HANDLE.invokeExact(captured, fd, address, (int) address.byteSize());
       if (result == 0) {
@@ -123,6 +123,20 @@ public final class Posix {
         return error;
       }
       return fd;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `socket(2)`: a stream that is not connected.
+  ///
+  /// @param domain one of the `AF_*`
+  /// @return the file descriptor, or a negative error number
+  static int streamSocket(int domain) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      int fd = (int) Socket.HANDLE.invokeExact(captured, domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      return fd < 0 ? errno(captured) : fd;
     } catch (Throwable e) {
       throw impossible(e);
     }
@@ -164,13 +178,51 @@ public final class Posix {
   /// @return 0, or a negative error number
   public static int resetOnClose(int fd, boolean reset) {
     try (Arena arena = Arena.ofConfined()) {
+      return setSocketOption(
+          fd, SOL_SOCKET, SO_LINGER, arena.allocateFrom(JAVA_INT, reset ? 1 : 0, 0));
+    }
+  }
+
+  /// `setsockopt(2)`.
+  ///
+  /// @return 0, or a negative error number
+  static int setSocketOption(int fd, int level, int option, MemorySegment value) {
+    try {
       MemorySegment captured = CAPTURED.get();
-      MemorySegment linger = arena.allocateFrom(JAVA_INT, reset ? 1 : 0, 0);
       int result =
           (int)
               SetSockOpt.HANDLE.invokeExact(
-                  captured, fd, SOL_SOCKET, SO_LINGER, linger, (int) linger.byteSize());
+                  captured, fd, level, option, value, (int) value.byteSize());
       return result < 0 ? errno(captured) : result;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `recvmsg(2)` of what is there; never waits.
+  ///
+  /// @param message a `struct msghdr`
+  /// @return bytes received, or a negative error number
+  static long receiveMessage(int fd, MemorySegment message) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      long received = (long) RecvMsg.HANDLE.invokeExact(captured, fd, message, MSG_DONTWAIT);
+      return received < 0 ? errno(captured) : received;
+    } catch (Throwable e) {
+      throw impossible(e);
+    }
+  }
+
+  /// `sendmsg(2)` of as much as the socket takes at once; never waits, never raises a signal.
+  ///
+  /// @param message a `struct msghdr`
+  /// @return bytes sent, or a negative error number
+  static long sendMessage(int fd, MemorySegment message) {
+    try {
+      MemorySegment captured = CAPTURED.get();
+      long sent =
+          (long) SendMsg.HANDLE.invokeExact(captured, fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+      return sent < 0 ? errno(captured) : sent;
     } catch (Throwable e) {
       throw impossible(e);
     }
@@ -354,6 +406,14 @@ public final class Posix {
   private static final class SetSockOpt {
     static final MethodHandle HANDLE =
         link("setsockopt", JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT);
+  }
+
+  private static final class RecvMsg {
+    static final MethodHandle HANDLE = link("recvmsg", JAVA_LONG, JAVA_INT, ADDRESS, JAVA_INT);
+  }
+
+  private static final class SendMsg {
+    static final MethodHandle HANDLE = link("sendmsg", JAVA_LONG, JAVA_INT, ADDRESS, JAVA_INT);
   }
 
   private static final class Prctl {

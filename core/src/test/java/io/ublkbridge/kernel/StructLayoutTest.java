@@ -107,6 +107,13 @@ final class StructLayoutTest {
     assertEquals(4, VsockSocket.ADDRESS.byteOffset(groupElement("svm_port")));
     assertEquals(8, VsockSocket.ADDRESS.byteOffset(groupElement("svm_cid")));
     assertEquals(12, VsockSocket.ADDRESS.byteOffset(groupElement("svm_flags")));
+    assertEquals(56, KernelTls.MESSAGE.byteSize());
+    assertEquals(16, KernelTls.MESSAGE.byteOffset(groupElement("msg_iov")));
+    assertEquals(24, KernelTls.MESSAGE.byteOffset(groupElement("msg_iovlen")));
+    assertEquals(32, KernelTls.MESSAGE.byteOffset(groupElement("msg_control")));
+    assertEquals(40, KernelTls.MESSAGE.byteOffset(groupElement("msg_controllen")));
+    assertEquals(24, KernelTls.CONTROL.byteSize());
+    assertEquals(16, KernelTls.CONTROL.byteOffset(groupElement("data")));
   }
 
   @Test

@@ -15,8 +15,9 @@ import java.nio.file.Path;
 /// | `elsewhere` | another CA |
 /// | `expired` | our CA, and a server certificate of the past |
 ///
-/// `good/keys.psk` and `stranger/keys.psk` hold different keys of the user `alice`. Servers' directories
-/// hold Diffie-Hellman parameters, which qemu-nbd would make at each start: ten seconds in an emulator.
+/// `good/keys.psk` and `stranger/keys.psk` hold different keys of the user `alice`. Servers'
+/// directories hold Diffie-Hellman parameters, which qemu-nbd would make at each start: ten seconds
+/// in an emulator.
 record TlsFiles(Path root) {
   private static final String SCRIPT =
       """

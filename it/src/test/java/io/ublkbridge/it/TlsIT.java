@@ -127,6 +127,36 @@ final class TlsIT {
     }
   }
 
+  /// The kernel has TLS for TCP only, and not for who does not want it.
+  @Test
+  void recordsAreTheKernelsWhereItCan() throws Exception {
+    assertEquals("kernel", records(Proof.BOTH_CERTIFICATES, false, Map.of()));
+    assertEquals("process", records(Proof.BOTH_CERTIFICATES, true, Map.of()));
+    assertEquals(
+        "process", records(Proof.BOTH_CERTIFICATES, false, Map.of("tls-records", "process")));
+    assertEquals("kernel", records(Proof.PSK, false, Map.of()));
+  }
+
+  private Object records(Proof proof, boolean unix, Map<String, String> options) throws Exception {
+    try (InteropServer server = serve(Kind.NBDKIT, proof, unix);
+        ServedDisk disk = ServedDisk.serve(server.uri(files), options)) {
+      Command.shell(
+          "dd if=/dev/urandom of="
+              + dir.resolve("some")
+              + " bs=1M count=1"
+              + " && dd if="
+              + dir.resolve("some")
+              + " of="
+              + disk.path()
+              + " oflag=direct bs=1M"
+              + " && cmp -n 1048576 "
+              + dir.resolve("some")
+              + " "
+              + disk.path());
+      return disk.details().getOrDefault("tlsRecords", "nobody");
+    }
+  }
+
   @Test
   void theCommandTakesOptions() {
     try (InteropServer server = serve(Kind.NBDKIT, Proof.SERVER_CERTIFICATE, false)) {
@@ -138,6 +168,7 @@ final class TlsIT {
               "--tls-certificates",
               files.directory("nobody").toString());
       assertTrue(info.succeeded().output().contains("\"tlsPeerVerified\":true"), info.output());
+      assertTrue(info.output().contains("\"tlsRecords\":\"kernel\""), info.output());
       Command refused = Command.ublkBridge("info", server.uri("")).exited(8);
       assertTrue(refused.errors().contains("is not trusted here"), refused.errors());
       assertTrue(refused.errors().contains("--tls-certificates"), refused.errors());

@@ -257,7 +257,7 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
           return false;
         }
         phase = Phase.TLS;
-        tls.begin(context);
+        tls.begin(context, () -> goOnInsideTls(context));
         return false;
       }
       case HaggleStep.Enter enter -> {
@@ -276,7 +276,7 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
     return true;
   }
 
-  /// Goes on when the TLS handler is done.
+  /// Hears how the TLS handshake ended.
   @Override
   public void userEventTriggered(ChannelHandlerContext context, Object event) {
     if (phase == Phase.TLS && event instanceof SslHandshakeCompletionEvent handshake) {
@@ -284,13 +284,16 @@ final class HandshakeHandler extends ChannelInboundHandlerAdapter {
         fail(context, tls.failure(handshake.cause()));
         return;
       }
-      tls.succeeded();
-      phase = Phase.OPTION_REPLY;
-      if (haggling.start() instanceof HaggleStep.Send send) {
-        sendOption(context, send.option(), send.data());
-      }
+      tls.agreed();
     } else if (event instanceof SslCloseCompletionEvent close && close.isSuccess()) {
       channelInactive(context);
+    }
+  }
+
+  private void goOnInsideTls(ChannelHandlerContext context) {
+    if (phase == Phase.TLS && haggling.start() instanceof HaggleStep.Send send) {
+      phase = Phase.OPTION_REPLY;
+      sendOption(context, send.option(), send.data());
     }
   }
 

@@ -4,6 +4,7 @@ import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandler;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
+import java.io.IOException;
 import java.security.SecureRandom;
 import java.util.Set;
 import org.bouncycastle.tls.crypto.TlsCrypto;
@@ -29,15 +30,19 @@ final class PskTls implements TlsClient {
   private final TlsCrypto crypto = new JcaTlsCryptoProvider().create(new SecureRandom());
   private final String user;
   private final byte[] key;
+  private final boolean tellsKeys;
 
-  private PskTls(String user, byte[] key) {
+  private PskTls(String user, byte[] key, boolean tellsKeys) {
     this.user = user;
     this.key = key;
+    this.tellsKeys = tellsKeys;
   }
 
-  static PskTls load(TlsSettings settings) throws TargetOpenException {
+  /// @param tellsKeys whether [#recordKeys] are wanted
+  static PskTls load(TlsSettings settings, boolean tellsKeys) throws TargetOpenException {
     String user = settings.user().orElseGet(PskTls::loginName);
-    return new PskTls(user, new PskFile(settings.pskFile().orElseThrow()).keyOf(user));
+    byte[] key = new PskFile(settings.pskFile().orElseThrow()).keyOf(user);
+    return new PskTls(user, key, tellsKeys);
   }
 
   /// The user that libnbd would take, too.
@@ -53,7 +58,12 @@ final class PskTls implements TlsClient {
 
   @Override
   public TlsFacts facts(ChannelHandler handler) {
-    return new TlsFacts("TLSv1.3", "TLS_AES_128_GCM_SHA256", TlsSettings.Mode.PSK, true);
+    return new TlsFacts("TLSv1.3", PskTlsPeer.CIPHER_SUITE, TlsSettings.Mode.PSK, true, false);
+  }
+
+  @Override
+  public @Nullable RecordKeys recordKeys(ChannelHandler handler) throws IOException {
+    return tellsKeys ? ((PskTlsHandler) handler).recordKeys() : null;
   }
 
   @Override

@@ -54,6 +54,11 @@ final class PskTlsHandler extends ChannelDuplexHandler {
     context.flush();
   }
 
+  /// What protects the records of the session that has just been agreed on.
+  RecordKeys recordKeys() throws IOException {
+    return peer.recordKeys();
+  }
+
   @Override
   public void channelRead(ChannelHandlerContext context, Object message) {
     ByteBuf received = (ByteBuf) message;

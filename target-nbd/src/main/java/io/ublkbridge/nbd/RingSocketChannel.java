@@ -17,9 +17,11 @@ import io.netty.channel.unix.Errors;
 import io.netty.channel.unix.UnixChannel;
 import io.netty.channel.uring.IoUringIoEvent;
 import io.netty.channel.uring.IoUringIoOps;
+import io.netty.handler.ssl.SslCloseCompletionEvent;
 import io.netty.util.concurrent.Future;
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.EventLoopTurns;
+import io.ublkbridge.kernel.KernelTls;
 import io.ublkbridge.kernel.Posix;
 import io.ublkbridge.kernel.TurnHandle;
 import java.io.IOException;
@@ -71,6 +73,11 @@ final class RingSocketChannel extends AbstractChannel {
   private boolean receiveDue;
   private boolean socketEmpty;
 
+  /// Whether the kernel makes and opens TLS records.
+  private boolean kernelTls;
+
+  private boolean resetOnClose;
+
   /// What the ring is sending, and what that is called.
   private @Nullable ByteBuf sending;
 
@@ -107,9 +114,26 @@ final class RingSocketChannel extends AbstractChannel {
     return receiveBuffer;
   }
 
+  /// Whether nothing is being sent, waiting to be sent or being received.
+  boolean isQuiet() {
+    ChannelOutboundBuffer out = unsafe().outboundBuffer();
+    return sending == null && receiving == null && out != null && out.isEmpty();
+  }
+
+  /// Leaves TLS records to the kernel from here on, in both directions: the channel carries what is
+  /// inside them. While it [#isQuiet].
+  ///
+  /// @return whether the kernel takes them; if not, nothing has changed
+  /// @throws IOException if the socket is of no use any more
+  boolean startKernelTls(RecordKeys keys) throws IOException {
+    kernelTls = keys.startInKernel(fd);
+    return kernelTls;
+  }
+
   /// Whether the connection is reset when the channel is closed, by whomever: then the peer drops
   /// what it has not read.
   void resetOnClose(boolean reset) {
+    resetOnClose = reset;
     if (open) {
       // Where it fails the connection is gone, and with it what could be dropped.
       var _ = Posix.resetOnClose(fd, reset);
@@ -192,8 +216,25 @@ final class RingSocketChannel extends AbstractChannel {
       doBeginRead();
       return;
     }
+    if (result == -Errno.EIO && kernelTls) {
+      receiveControlRecord();
+      return;
+    }
     if (result < 0) {
       pipeline().fireExceptionCaught(new Errors.NativeIoException("recv", result));
+    }
+    close();
+  }
+
+  private void receiveControlRecord() {
+    try {
+      if (ControlRecord.goesOn(fd)) {
+        doBeginRead();
+        return;
+      }
+      pipeline().fireUserEventTriggered(SslCloseCompletionEvent.SUCCESS);
+    } catch (IOException e) {
+      pipeline().fireExceptionCaught(e);
     }
     close();
   }
@@ -270,6 +311,10 @@ final class RingSocketChannel extends AbstractChannel {
       return;
     }
     open = false;
+    if (kernelTls && !resetOnClose) {
+      // A full socket would not take it; then the end of the stream has to do.
+      var _ = KernelTls.sendCloseNotify(fd);
+    }
     // They would keep the connection open.
     cancel(receiveId);
     cancel(sendId);

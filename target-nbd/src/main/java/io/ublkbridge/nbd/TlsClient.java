@@ -2,15 +2,20 @@ package io.ublkbridge.nbd;
 
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandler;
+import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.KernelTls;
 import io.ublkbridge.target.Durations;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
+import java.io.IOException;
 import java.time.Duration;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Everything for making one connection secure, with keys and certificates that were just read:
 /// each attempt to connect has its own, so that renewed files count from the next one on.
@@ -50,10 +55,30 @@ sealed interface TlsClient extends AutoCloseable permits X509Tls, PskTls {
 
   private static TlsClient read(TlsSettings settings, NbdEndpoint endpoint)
       throws TargetOpenException {
+    boolean inKernel =
+        settings.recordsInKernel() && endpoint instanceof NbdEndpoint.Tcp && KernelSide.AVAILABLE;
     return switch (settings.mode()) {
-      case X509 -> X509Tls.load(settings, settings.peerName(endpoint));
-      case PSK -> PskTls.load(settings);
+      case X509 -> X509Tls.load(settings, settings.peerName(endpoint), inKernel);
+      case PSK -> PskTls.load(settings, inKernel);
     };
+  }
+
+  /// Whether this kernel has TLS; found out, and said, once.
+  final class KernelSide {
+    private static final Logger LOG = LoggerFactory.getLogger(KernelSide.class);
+    static final boolean AVAILABLE = ask();
+
+    private KernelSide() {}
+
+    private static boolean ask() {
+      int result = KernelTls.availability();
+      if (result < 0) {
+        LOG.info(
+            "TLS records are made by this process: the kernel does not, {} (modprobe tls)",
+            Errno.describe(-result));
+      }
+      return result == 0;
+    }
   }
 
   /// A handler that begins the TLS handshake as soon as it is in the channel's pipeline. To be
@@ -64,6 +89,13 @@ sealed interface TlsClient extends AutoCloseable permits X509Tls, PskTls {
   ///
   /// @param handler one that [#newHandler] has made
   TlsFacts facts(ChannelHandler handler);
+
+  /// What protects the session's records, if they may be left to the kernel. To be asked for once,
+  /// right after the handshake and before anything else was sent.
+  ///
+  /// @param handler one that [#newHandler] has made
+  /// @return null if they may not, or this implementation does not tell
+  @Nullable RecordKeys recordKeys(ChannelHandler handler) throws IOException;
 
   /// What to tell people about a failure.
   ///

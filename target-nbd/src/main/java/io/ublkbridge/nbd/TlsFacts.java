@@ -12,9 +12,19 @@ import org.jspecify.annotations.Nullable;
 /// @param cipher the suite's name in the standard
 /// @param credentials what they prove themselves with
 /// @param peerVerified whether the server has proved who it is
+/// @param inKernel whether the kernel makes and opens the records, and not this process
 record TlsFacts(
-    String protocol, String cipher, TlsSettings.Mode credentials, boolean peerVerified) {
+    String protocol,
+    String cipher,
+    TlsSettings.Mode credentials,
+    boolean peerVerified,
+    boolean inKernel) {
   private static final AttributeKey<TlsFacts> KEY = AttributeKey.valueOf(TlsFacts.class, "tls");
+
+  /// These facts of records that are the kernel's.
+  TlsFacts withRecordsInKernel() {
+    return new TlsFacts(protocol, cipher, credentials, peerVerified, true);
+  }
 
   /// Notes them with their channel.
   void keepWith(Channel channel) {
@@ -33,6 +43,7 @@ record TlsFacts(
     details.put("tlsCipher", cipher);
     details.put("tlsCredentials", credentials == TlsSettings.Mode.PSK ? "psk" : "x509");
     details.put("tlsPeerVerified", peerVerified);
+    details.put("tlsRecords", inKernel ? "kernel" : "process");
     return details;
   }
 }

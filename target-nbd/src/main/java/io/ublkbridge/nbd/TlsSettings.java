@@ -22,13 +22,15 @@ import org.jspecify.annotations.Nullable;
 /// @param pskFile the file of the pre-shared keys
 /// @param hostname whom the server's certificate must be for, if not for the host of the URI
 /// @param verifyPeer false only if somebody has asked for that
+/// @param recordsInKernel whether the kernel may make and open the records, where it can
 record TlsSettings(
     Optional<Mode> type,
     Optional<String> user,
     Optional<Path> certificates,
     Optional<Path> pskFile,
     Optional<String> hostname,
-    boolean verifyPeer) {
+    boolean verifyPeer,
+    boolean recordsInKernel) {
   /// How the two sides prove themselves.
   enum Mode {
     X509,
@@ -40,13 +42,14 @@ record TlsSettings(
   private static final String CERTIFICATES = "tls-certificates";
   private static final String PSK_FILE = "tls-psk-file";
   private static final String HOSTNAME = "tls-hostname";
+  private static final String RECORDS = "tls-records";
 
   /// The URI's parameters.
   static final List<String> PARAMETERS =
       List.of(TYPE, HOSTNAME, VERIFY_PEER, CERTIFICATES, PSK_FILE);
 
-  /// Those of them that are options of the command too.
-  private static final List<String> OPTIONS = List.of(CERTIFICATES, PSK_FILE, HOSTNAME);
+  /// The command's options, most of which are parameters too.
+  private static final List<String> OPTIONS = List.of(CERTIFICATES, PSK_FILE, HOSTNAME, RECORDS);
 
   /// Reads the parameters of a URI.
   ///
@@ -73,7 +76,17 @@ record TlsSettings(
         path(parameters, CERTIFICATES),
         path(parameters, PSK_FILE),
         hostname(parameters),
-        verify.equals("1"));
+        verify.equals("1"),
+        recordsInKernel(parameters.getOrDefault(RECORDS, "kernel")));
+  }
+
+  private static boolean recordsInKernel(String who) throws TargetOpenException {
+    if (!who.equals("kernel") && !who.equals("process")) {
+      throw invalid(
+          "--tls-records is kernel or process, not '" + ServerText.clean(who) + "'",
+          "remove it to have the kernel do it where it can");
+    }
+    return who.equals("kernel");
   }
 
   private static Mode mode(String type) throws TargetOpenException {
@@ -128,7 +141,8 @@ record TlsSettings(
         certificates.map(Path::toAbsolutePath),
         pskFile.map(Path::toAbsolutePath),
         hostname,
-        verifyPeer);
+        verifyPeer,
+        recordsInKernel);
   }
 
   /// These settings with the command's options; what both say must be the same.
@@ -141,7 +155,8 @@ record TlsSettings(
         merged(CERTIFICATES, certificates, given.certificates),
         merged(PSK_FILE, pskFile, given.pskFile),
         merged(HOSTNAME, hostname, given.hostname),
-        verifyPeer);
+        verifyPeer,
+        given.recordsInKernel);
   }
 
   /// Refuses options about TLS for a URI that never uses it.

@@ -11,6 +11,7 @@ import io.netty.handler.ssl.util.InsecureTrustManagerFactory;
 import io.netty.util.ReferenceCountUtil;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.cert.CertStore;
@@ -57,21 +58,32 @@ final class X509Tls implements TlsClient {
   /// Whether we have a certificate of our own.
   private final boolean certified;
 
+  /// Who hears the secrets, if they are wanted and told.
+  private final @Nullable KeyLog keyLog;
+
   private X509Tls(
-      SslContext context, TlsSettings settings, Optional<String> peerName, boolean certified) {
+      SslContext context,
+      TlsSettings settings,
+      Optional<String> peerName,
+      boolean certified,
+      @Nullable KeyLog keyLog) {
     this.context = context;
+    this.keyLog = keyLog;
     this.settings = settings;
     this.peerName = peerName;
     this.certified = certified;
   }
 
   /// @param peerName whom the server's certificate must be for; empty only if it is not verified
-  static X509Tls load(TlsSettings settings, Optional<String> peerName) throws TargetOpenException {
-    return load(settings, peerName, Implementation.CHOSEN);
+  /// @param tellsKeys whether [#recordKeys] are wanted
+  static X509Tls load(TlsSettings settings, Optional<String> peerName, boolean tellsKeys)
+      throws TargetOpenException {
+    return load(settings, peerName, Implementation.CHOSEN, tellsKeys);
   }
 
   /// @param provider which implementation to use
-  static X509Tls load(TlsSettings settings, Optional<String> peerName, SslProvider provider)
+  static X509Tls load(
+      TlsSettings settings, Optional<String> peerName, SslProvider provider, boolean tellsKeys)
       throws TargetOpenException {
     Optional<CertificateDirectory> directory =
         settings.certificates().map(CertificateDirectory::new);
@@ -92,7 +104,9 @@ final class X509Tls implements TlsClient {
     client.ifPresent(
         own -> builder.keyManager(own.key(), own.chain().toArray(X509Certificate[]::new)));
     try {
-      return new X509Tls(builder.build(), settings, peerName, client.isPresent());
+      SslContext context = builder.build();
+      return new X509Tls(
+          context, settings, peerName, client.isPresent(), tellsKeys ? KeyLog.of(context) : null);
     } catch (SSLException | IllegalArgumentException e) {
       throw SecretFile.failed(
           "the certificates in "
@@ -176,7 +190,16 @@ final class X509Tls implements TlsClient {
         session.getProtocol(),
         session.getCipherSuite(),
         TlsSettings.Mode.X509,
-        settings.verifyPeer());
+        settings.verifyPeer(),
+        false);
+  }
+
+  @Override
+  public @Nullable RecordKeys recordKeys(ChannelHandler handler) throws IOException {
+    SSLSession session = ((SslHandler) handler).engine().getSession();
+    return keyLog != null && session.getProtocol().equals("TLSv1.3")
+        ? keyLog.take(session.getCipherSuite())
+        : null;
   }
 
   @Override

@@ -77,7 +77,8 @@ final class X509TlsTest {
     NbdUri uri = NbdUri.parse(TargetUri.parse(text)).with(loops.openContext(Map.of()));
     TlsSettings settings = uri.tls().orElseThrow();
     NbdDialer dialer = new NbdDialer(uri, Duration.ofSeconds(10));
-    try (TlsClient tls = X509Tls.load(settings, settings.peerName(uri.endpoint()), provider)) {
+    try (TlsClient tls =
+        X509Tls.load(settings, settings.peerName(uri.endpoint()), provider, true)) {
       return dialer.dial(loop, new Wish(Purpose.USE, tls));
     }
   }
@@ -302,7 +303,7 @@ final class X509TlsTest {
     engine.setUseClientMode(false);
     EmbeddedChannel server = new EmbeddedChannel(new SslHandler(engine));
     EmbeddedChannel client = new EmbeddedChannel();
-    try (TlsClient tls = X509Tls.load(settings, Optional.of("localhost"), provider)) {
+    try (TlsClient tls = X509Tls.load(settings, Optional.of("localhost"), provider, true)) {
       client.pipeline().addLast(tls.newHandler(client));
     }
     while (transfer(client, server) || transfer(server, client)) {
