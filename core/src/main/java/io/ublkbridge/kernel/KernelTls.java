@@ -85,6 +85,9 @@ public final class KernelTls {
   private static final short TLS_1_3_VERSION = 0x0304;
   private static final int SEQUENCE_BYTES = 8;
 
+  /// What a record holds at most (RFC 8446, section 5.1).
+  private static final int RECORD_BYTES = 1 << 14;
+
   private static final byte ALERT_LEVEL_WARNING = 1;
   private static final byte ALERT_CLOSE_NOTIFY = 0;
 
@@ -160,6 +163,21 @@ public final class KernelTls {
     at += key.length;
     MemorySegment.copy(iv, 0, info, JAVA_BYTE, at, cipher.saltBytes);
     return info;
+  }
+
+  /// As [Posix#send] to a socket whose records the kernel makes. Each record would go through TCP
+  /// by itself: all but the last wait, so that they fill segments.
+  ///
+  /// @param lengthBytes more than 0
+  public static long send(int fd, long address, int lengthBytes) {
+    int waiting = (lengthBytes - 1) / RECORD_BYTES * RECORD_BYTES;
+    long sent = waiting == 0 ? 0 : Posix.send(fd, address, waiting, true);
+    if (sent < waiting) {
+      return sent;
+    }
+    long last = Posix.send(fd, address + waiting, lengthBytes - waiting, false);
+    // What is wrong with the last one will be said when it is tried again.
+    return last < 0 && waiting > 0 ? waiting : waiting + last;
   }
 
   /// What the peer has sent about the connection.

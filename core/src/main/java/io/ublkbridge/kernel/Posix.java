@@ -38,6 +38,7 @@ public final class Posix {
   private static final int SO_LINGER = 13;
   private static final int MSG_DONTWAIT = 0x40;
   private static final int MSG_NOSIGNAL = 0x4000;
+  private static final int MSG_MORE = 0x8000;
   private static final int PR_SET_IO_FLUSHER = 57;
   private static final int MNT_DETACH = 2;
   private static final int LOCK_EX = 2;
@@ -158,14 +159,13 @@ public final class Posix {
   /// `send(2)` of as much as the socket takes at once; never waits, never raises a signal.
   ///
   /// @param address of `lengthBytes` bytes that the caller keeps alive
+  /// @param more whether more is sent right behind, which these bytes may wait for (`MSG_MORE`)
   /// @return bytes sent, or a negative error number, `EAGAIN` if it takes nothing now
-  public static long send(int fd, long address, long lengthBytes) {
+  public static long send(int fd, long address, long lengthBytes, boolean more) {
+    int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0);
     try {
       MemorySegment captured = CAPTURED.get();
-      long result =
-          (long)
-              Send.HANDLE.invokeExact(
-                  captured, fd, address, lengthBytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+      long result = (long) Send.HANDLE.invokeExact(captured, fd, address, lengthBytes, flags);
       return result < 0 ? errno(captured) : result;
     } catch (Throwable e) {
       throw impossible(e);

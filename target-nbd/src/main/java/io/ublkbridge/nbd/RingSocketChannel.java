@@ -257,7 +257,7 @@ final class RingSocketChannel extends AbstractChannel {
   protected void doWrite(ChannelOutboundBuffer out) throws IOException {
     while (sending == null && out.current() instanceof ByteBuf bytes) {
       int length = bytes.readableBytes();
-      long sent = length == 0 ? 0 : Posix.send(fd, address(bytes) + bytes.readerIndex(), length);
+      long sent = length == 0 ? 0 : send(address(bytes) + bytes.readerIndex(), length);
       if (sent == length) {
         out.remove();
       } else if (sent >= 0 || sent == -Errno.EAGAIN) {
@@ -267,6 +267,10 @@ final class RingSocketChannel extends AbstractChannel {
         throw new Errors.NativeIoException("send", (int) sent);
       }
     }
+  }
+
+  private long send(long address, int length) {
+    return kernelTls ? KernelTls.send(fd, address, length) : Posix.send(fd, address, length, false);
   }
 
   /// The socket is full: the ring sends all of it as there is room, and says so once.
