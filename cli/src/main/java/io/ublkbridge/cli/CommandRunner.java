@@ -21,6 +21,8 @@ final class CommandRunner {
     verbs.put("detach", () -> new DetachCommand(answer, host));
     verbs.put("list", () -> new ListCommand(answer, host));
     verbs.put("status", () -> new StatusCommand(answer, host));
+    verbs.put("top", () -> new TopCommand(answer, host));
+    verbs.put("exporter", () -> new ExporterCommand(answer, host));
     verbs.put("info", () -> new InfoCommand(answer));
     verbs.put(
         "overlay",

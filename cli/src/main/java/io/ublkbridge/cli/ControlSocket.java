@@ -13,35 +13,42 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/// `/run/ublk-bridge/N.sock`: where a server is asked for its status or to stop. A request is one
-/// line of JSON, `{"do":"status"}`, and so is the answer.
+/// `/run/ublk-bridge/N.sock`: where a server is asked for its status, its metrics or to stop. A
+/// request is one line of JSON, `{"do":"status"}`, and so is the answer.
 ///
 /// Runs on threads of its own, never on an event loop; those who may connect are root.
 final class ControlSocket implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(ControlSocket.class);
 
   static final String STATUS = "status";
+  static final String METRICS = "metrics";
   static final String STOP = "stop";
 
   private final Path path;
   private final ServerSocketChannel server;
-  private final Supplier<Map<String, Object>> status;
-  private final Runnable stop;
+  private final Replies replies;
 
-  private ControlSocket(
-      Path path, ServerSocketChannel server, Supplier<Map<String, Object>> status, Runnable stop) {
-    this.path = path;
-    this.server = server;
-    this.status = status;
-    this.stop = stop;
+  /// What the server says and does when it is asked, on any thread.
+  interface Replies {
+    Map<String, Object> status();
+
+    /// The status with all that is known of times.
+    Map<String, Object> metrics();
+
+    /// Begins to stop.
+    void stop();
   }
 
-  static ControlSocket open(Path path, Supplier<Map<String, Object>> status, Runnable stop)
-      throws IOException {
+  private ControlSocket(Path path, ServerSocketChannel server, Replies replies) {
+    this.path = path;
+    this.server = server;
+    this.replies = replies;
+  }
+
+  static ControlSocket open(Path path, Replies replies) throws IOException {
     Files.deleteIfExists(path);
     ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
     try {
@@ -51,7 +58,7 @@ final class ControlSocket implements AutoCloseable {
       server.close();
       throw e;
     }
-    ControlSocket socket = new ControlSocket(path, server, status, stop);
+    ControlSocket socket = new ControlSocket(path, server, replies);
     Thread.ofPlatform().daemon().name("control-socket").start(socket::accept);
     return socket;
   }
@@ -89,9 +96,10 @@ final class ControlSocket implements AutoCloseable {
     try {
       String verb = JsonObject.parse(line).text("do");
       switch (verb) {
-        case STATUS -> answer.putAll(status.get());
+        case STATUS -> answer.putAll(replies.status());
+        case METRICS -> answer.putAll(replies.metrics());
         case STOP -> {
-          stop.run();
+          replies.stop();
           answer.put("stopping", true);
         }
         default -> answer.put("error", "cannot do '" + verb + "'");

@@ -18,6 +18,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -87,7 +88,7 @@ final class Daemon {
           UblkDevice.start(control, request.device(), target, loops, new Listener());
       this.device = device;
       ServedDevice served = new ServedDevice(device, target, files.live(device, target));
-      socket = ControlSocket.open(files.socket(), served::status, stopAsked::countDown);
+      socket = ControlSocket.open(files.socket(), new Replies(served));
       MountNamespace.keepOnlyNeeded(request.mountNamespace());
       log.info("serving {} ({}), {}", device.path(), request.source(), device.info());
       reports.send(new ServerReport.Ready(device.id()));
@@ -200,6 +201,29 @@ final class Daemon {
       control.close();
     }
     files.remove();
+  }
+
+  private final class Replies implements ControlSocket.Replies {
+    private final ServedDevice served;
+
+    Replies(ServedDevice served) {
+      this.served = served;
+    }
+
+    @Override
+    public Map<String, Object> status() {
+      return served.status();
+    }
+
+    @Override
+    public Map<String, Object> metrics() {
+      return served.metrics();
+    }
+
+    @Override
+    public void stop() {
+      stopAsked.countDown();
+    }
   }
 
   private final class Listener implements DeviceListener {

@@ -16,6 +16,7 @@ final class FieldText {
           "preferredIo",
           "maxIo",
           "maxZero",
+          "bytes",
           "bytesRead",
           "bytesWritten",
           "cachedBytes",
@@ -77,6 +78,6 @@ final class FieldText {
 
   /// `maxIo` → `max io`.
   private static String words(String name) {
-    return name.replaceAll("([a-z])([A-Z])", "$1 $2").toLowerCase(Locale.ROOT);
+    return name.replaceAll("([a-z0-9])([A-Z])", "$1 $2").toLowerCase(Locale.ROOT);
   }
 }

@@ -27,6 +27,11 @@ record ServerConnection(Path socket) {
     return ask(ControlSocket.STATUS, patience);
   }
 
+  /// The status with all that is known of times ([OperationFigures]).
+  JsonObject metrics(Duration patience) throws IOException {
+    return ask(ControlSocket.METRICS, patience);
+  }
+
   /// The server begins to stop; its end is to be watched from outside.
   void stop() throws IOException {
     ask(ControlSocket.STOP, PATIENCE);

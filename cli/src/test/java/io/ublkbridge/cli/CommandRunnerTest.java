@@ -83,6 +83,8 @@ class CommandRunnerTest {
         "info nbd://host:99999/",
         "info memory:1M --timeout 0s",
         "list x",
+        "top --count x",
+        "exporter x",
         "doctor x",
         "recover"
       })
@@ -118,7 +120,19 @@ class CommandRunnerTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "attach", "detach", "list", "status", "info", "doctor", "demo"})
+  @ValueSource(
+      strings = {
+        "",
+        "attach",
+        "detach",
+        "list",
+        "status",
+        "top",
+        "exporter",
+        "info",
+        "doctor",
+        "demo"
+      })
   void helpIsNarrowAndShowsExamples(String verb) {
     CommandLineRun run = run((verb + " --help").strip());
 
@@ -192,7 +206,7 @@ class CommandRunnerTest {
     Path path = new DeviceRegistry(host.host()).socket(0);
     Map<String, Object> cache = Map.of("size", 1L << 28, "cachedBytes", 3L << 20, "hitPercent", 97);
     Map<String, Object> status = Map.of("target", Map.of("cache", cache));
-    try (ControlSocket _ = ControlSocket.open(path, () -> status, () -> {})) {
+    try (ControlSocket _ = ControlSocket.open(path, new CannedReplies(status))) {
       assertTrue(run("list").out().contains(" 3M/256M  97%"), run("list").out());
       assertTrue(run("list --json").out().contains("\"hitPercent\":97"));
     }

@@ -26,7 +26,7 @@ class ControlSocketTest {
   void open() throws IOException {
     path = directory.resolve("0.sock");
     Files.writeString(path, "left by a server that died");
-    socket = ControlSocket.open(path, () -> Map.of("errors", 3L), stops::incrementAndGet);
+    socket = ControlSocket.open(path, new CannedReplies(Map.of("errors", 3L), stops));
   }
 
   @AfterEach

@@ -22,6 +22,7 @@ final class IoSlot implements BlockRequest {
   private boolean durable;
   private boolean mayUnmap;
   private boolean storeFailed;
+  private long begunNanos;
 
   IoSlot(UblkQueue queue, int tag) {
     this.queue = queue;
@@ -40,8 +41,9 @@ final class IoSlot implements BlockRequest {
     state = next;
   }
 
-  /// Takes a request over from the kernel.
+  /// Takes a request over from the kernel, now.
   void begin(Operation requested, long offset, long length, boolean fua, boolean unmap) {
+    begunNanos = System.nanoTime();
     state = SlotState.TARGET;
     operation = requested;
     offsetBytes = offset;
@@ -49,6 +51,11 @@ final class IoSlot implements BlockRequest {
     durable = fua;
     mayUnmap = unmap;
     storeFailed = false;
+  }
+
+  /// How long the target has had the request, in nanoseconds.
+  long age() {
+    return System.nanoTime() - begunNanos;
   }
 
   @Override

@@ -148,7 +148,7 @@ public final class UblkQueue {
   void end(IoSlot slot, @Nullable IoError error, @Nullable Throwable cause) {
     try {
       requireOwned(slot);
-      counters.ended(slot.operation(), slot.lengthBytes(), error != null);
+      counters.of(slot.operation()).ended(slot.lengthBytes(), error != null, slot.age());
       if (error != null) {
         logOnce(slot, error, cause);
         commit(slot, -error.errno());

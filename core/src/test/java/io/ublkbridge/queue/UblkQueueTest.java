@@ -46,7 +46,7 @@ final class UblkQueueTest {
     assertEquals(0, flush.offsetBytes());
     assertEquals(0, flush.lengthBytes());
     assertTrue(target.endOne());
-    assertEquals(1, queue.counters().ended(Operation.FLUSH));
+    assertEquals(1, queue.counters().of(Operation.FLUSH).ended());
   }
 
   @Test
