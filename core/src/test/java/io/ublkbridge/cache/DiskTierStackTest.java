@@ -200,7 +200,7 @@ final class DiskTierStackTest {
             Map.of("cache", "2M", "readahead", "off", "cache-dir", path.resolve("d").toString()));
     all.putAll(options);
     OpenContext context = new OpenContext(loop, false, Duration.ofSeconds(10), all);
-    return CachedTarget.over(target, TargetUri.parse("test:x"), context);
+    return CachedTarget.over(target, TargetUri.parse("test:x"), context, 0);
   }
 
   private TargetOpenException refusal(BlockTarget target, Map<String, String> options) {

@@ -25,7 +25,6 @@ final class S3ImageTarget implements BlockTarget {
   private static final int QUEUES = 4;
   private static final int PREFERRED_IO_BYTES = 64 << 10;
   private static final int MAX_IO_BYTES = 8 << 20;
-  private static final long CACHE_BYTES = 256L << 20;
 
   /// Memory for what is under way, divided among the queues.
   private static final long BUDGET_BYTES = 48L << 20;
@@ -123,11 +122,6 @@ final class S3ImageTarget implements BlockTarget {
             version,
             object.etag(),
             Long.toString(object.sizeBytes())));
-  }
-
-  @Override
-  public long cacheBytesByDefault() {
-    return CACHE_BYTES;
   }
 
   @Override
