@@ -85,8 +85,10 @@ final class DiskTierStackTest {
     readAll(60);
     targetBytes.set(0);
     try (Attached attached = attach(Map.of())) {
+      assertEquals(0L, attached.disk("hitPercent"));
       attached.read(0);
       assertEquals(0, targetBytes.get());
+      assertEquals(100L, attached.disk("hitPercent"));
       try (FileChannel file = FileChannel.open(onlyFile(), StandardOpenOption.WRITE)) {
         file.truncate(4096);
       }
