@@ -44,7 +44,7 @@ final class DaemonProcess {
     }
     ProcessBuilder builder = new ProcessBuilder(command(home, request));
     builder.environment().put("UBLK_BRIDGE_JAVA", System.getProperty("java.home"));
-    ServerMemory memory = ServerMemory.of(request.targetOptions());
+    ServerMemory memory = ServerMemory.of(request.source(), request.targetOptions());
     builder.environment().put("UBLK_BRIDGE_HEAP_MIB", Long.toString(memory.heap()));
     builder.environment().put("UBLK_BRIDGE_DIRECT_MIB", Long.toString(memory.direct()));
     // Not where the command was given: that may be a disk to be unmounted.

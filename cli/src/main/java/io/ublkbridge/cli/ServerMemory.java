@@ -1,10 +1,13 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.device.TargetRegistry;
 import io.ublkbridge.target.ByteSize;
+import io.ublkbridge.target.TargetOpenException;
+import io.ublkbridge.target.TargetUri;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/// What a server's JVM may use, in MiB: enough for the cache that it is asked for.
+/// What a server's JVM may use, in MiB: enough for the cache that it will have.
 ///
 /// @param heap that is there from the start
 /// @param direct memory outside of the heap, a limit only
@@ -20,13 +23,24 @@ record ServerMemory(long heap, long direct) {
   /// So many blocks are at home in the usual heap.
   private static final long BLOCKS_AT_HOME = 64 << 10;
 
+  /// @param source the target's URI, whose kind decides where no option does
   /// @param options of the target and what stands in front of it, by name
-  static ServerMemory of(Map<String, String> options) {
-    long cacheBytes = size(options.get("cache"), 0);
+  static ServerMemory of(String source, Map<String, String> options) {
+    String cache = options.get("cache");
+    long cacheBytes = cache == null ? usualCacheBytes(source) : size(cache, 0);
     long blockBytes = Math.max(1, size(options.get("cache-block"), CACHE_BLOCK_BYTES));
     long blocks = cacheBytes / blockBytes;
     long more = blocks <= BLOCKS_AT_HOME ? 0 : blocks * HEAP_BYTES_PER_BLOCK / MIB;
     return new ServerMemory(HEAP_MIB + more, DIRECT_MIB + cacheBytes / MIB);
+  }
+
+  /// What no provider knows is for the server to refuse.
+  private static long usualCacheBytes(String source) {
+    try {
+      return TargetRegistry.load().cacheBytesByDefault(TargetUri.parse(source));
+    } catch (TargetOpenException e) {
+      return 0;
+    }
   }
 
   /// What cannot be read is for the server to refuse.

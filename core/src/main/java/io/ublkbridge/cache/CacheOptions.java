@@ -49,15 +49,17 @@ record CacheOptions(
 
   /// Reads the options of a command.
   ///
+  /// @param bytesByDefault as the kind of target has it; at most a quarter of the machine's memory
+  ///   is taken
   /// @throws TargetOpenException if one of them makes no sense, here or with this target
-  static CacheOptions of(OpenContext context, BlockTarget target, Host host)
+  static CacheOptions of(OpenContext context, BlockTarget target, long bytesByDefault, Host host)
       throws TargetOpenException {
     int blockBytes = blockBytes(context, target);
     Optional<String> cache = context.option("cache");
     long cacheBytes =
         cache.isPresent()
             ? sizeOrOff("cache", cache.get())
-            : Math.min(target.cacheBytesByDefault(), host.memoryBytes() / 4);
+            : Math.min(bytesByDefault, host.memoryBytes() / 4);
     if (cacheBytes > 0) {
       checkSize(cacheBytes, blockBytes, host);
     } else {

@@ -22,7 +22,7 @@ record CacheReport(
     fields.put("hits", hits);
     fields.put("misses", sum(Count.MISSES));
     fields.put("shared", sum(Count.SHARED));
-    fields.put("hitPercent", lookups == 0 ? 0 : 100 * hits / lookups);
+    fields.put("hitPercent", percent(hits, lookups));
     fields.put("bytesRead", sum(Count.BYTES_READ));
     fields.put("fills", sum(Count.FILLS));
     fields.put("fillBytes", sum(Count.FILL_BYTES));
@@ -36,11 +36,18 @@ record CacheReport(
     fields.put("prefetched", sum(Count.WARMED));
     if (tier != null) {
       Map<String, Object> disk = new LinkedHashMap<>(tier.details());
-      disk.put("hits", sum(Count.TIER_HITS));
-      disk.put("misses", sum(Count.TIER_MISSES));
+      long diskHits = sum(Count.TIER_HITS);
+      long diskMisses = sum(Count.TIER_MISSES);
+      disk.put("hits", diskHits);
+      disk.put("misses", diskMisses);
+      disk.put("hitPercent", percent(diskHits, diskHits + diskMisses));
       fields.put("disk", disk);
     }
     return fields;
+  }
+
+  private static long percent(long hits, long lookups) {
+    return lookups == 0 ? 0 : 100 * hits / lookups;
   }
 
   private Map<String, Object> readahead() {

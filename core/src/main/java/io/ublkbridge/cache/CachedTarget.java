@@ -55,12 +55,15 @@ public final class CachedTarget extends ForwardingTarget {
 
   /// Puts the cache in front of a target that the options, or else the target, want there.
   ///
+  /// @param bytesByDefault the size of the cache if no option gives it; 0 for none
   /// @return `target` itself if there is to be none
   /// @throws TargetOpenException if an option makes no sense, or memory or a file cannot be had;
   ///   `target` is then still open
-  public static BlockTarget over(BlockTarget target, TargetUri uri, OpenContext context)
+  public static BlockTarget over(
+      BlockTarget target, TargetUri uri, OpenContext context, long bytesByDefault)
       throws TargetOpenException {
-    CacheOptions options = CacheOptions.of(context, target, CacheOptions.Host.present());
+    CacheOptions options =
+        CacheOptions.of(context, target, bytesByDefault, CacheOptions.Host.present());
     if (options.cacheBytes() == 0) {
       return target;
     }

@@ -37,6 +37,13 @@ public final class TargetRegistry {
     return providerOf(uri).open(uri, context);
   }
 
+  /// How much memory a cache in front of a URI's target gets unless told otherwise, in bytes.
+  ///
+  /// @throws TargetOpenException if no provider knows its scheme
+  public long cacheBytesByDefault(TargetUri uri) throws TargetOpenException {
+    return providerOf(uri).cacheBytesByDefault();
+  }
+
   /// Looks at what a URI names.
   ///
   /// @throws TargetOpenException if no provider knows its scheme, or there is nothing to see

@@ -52,7 +52,7 @@ public final class TargetStack {
       throws TargetOpenException {
     BlockTarget target = targets.open(uri, context);
     try {
-      return CachedTarget.over(target, uri, context);
+      return CachedTarget.over(target, uri, context, targets.cacheBytesByDefault(uri));
     } catch (TargetOpenException | RuntimeException e) {
       target.close();
       throw e;

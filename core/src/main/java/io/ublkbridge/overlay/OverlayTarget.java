@@ -111,12 +111,6 @@ public final class OverlayTarget extends ForwardingTarget {
     return Optional.empty();
   }
 
-  /// The overlay is local; a cache belongs behind it.
-  @Override
-  public long cacheBytesByDefault() {
-    return 0;
-  }
-
   @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
     if (opened) {

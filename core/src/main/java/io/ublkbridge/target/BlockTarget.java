@@ -28,12 +28,6 @@ public interface BlockTarget extends AutoCloseable {
     return Optional.empty();
   }
 
-  /// How much memory, in bytes, a block cache in front of this target gets unless told otherwise; 0
-  /// where it does not pay.
-  default long cacheBytesByDefault() {
-    return 0;
-  }
-
   /// What the target waits for now, if it does. Unlike the rest this may be asked at any time.
   default Optional<Outage> outage() {
     return Optional.empty();

@@ -43,11 +43,6 @@ public abstract class ForwardingTarget implements BlockTarget {
   }
 
   @Override
-  public long cacheBytesByDefault() {
-    return next.cacheBytesByDefault();
-  }
-
-  @Override
   public Optional<Outage> outage() {
     return next.outage();
   }

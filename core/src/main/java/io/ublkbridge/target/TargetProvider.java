@@ -15,6 +15,13 @@ public interface TargetProvider {
   ///   written
   TargetUri resolve(TargetUri uri) throws TargetOpenException;
 
+  /// How much memory, in bytes, a block cache in front of a target of this kind gets unless told
+  /// otherwise; 0 where it does not pay. Known before there is a target: the server's process is
+  /// started with room for it.
+  default long cacheBytesByDefault() {
+    return 0;
+  }
+
   /// Opens a target. May block, within the context's timeout; never called on an event loop.
   ///
   /// @throws TargetOpenException if it cannot be opened; nothing is left behind then

@@ -7,8 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.FixedTarget;
-import io.ublkbridge.target.ForwardingTarget;
 import io.ublkbridge.target.Geometry;
+import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.UringLoops;
@@ -39,40 +39,31 @@ final class CacheOptionsTest {
         new CachedDisk(1, CachedDisk.budget(1, 1, 1), 0));
   }
 
-  private static CacheOptions options(BlockTarget target, String... pairs)
-      throws TargetOpenException {
+  private static OpenContext context(String... pairs) {
     Map<String, String> options = new HashMap<>();
     for (int i = 0; i < pairs.length; i += 2) {
       options.put(pairs[i], pairs[i + 1]);
     }
-    return CacheOptions.of(LOOPS.openContext(options), target, HOST);
+    return LOOPS.openContext(options);
   }
 
-  /// A target that wants a cache.
-  private static final class Slow extends ForwardingTarget {
-    Slow() {
-      super(TARGET);
-    }
-
-    @Override
-    public long cacheBytesByDefault() {
-      return 256 << 20;
-    }
+  private static CacheOptions options(BlockTarget target, String... pairs)
+      throws TargetOpenException {
+    return CacheOptions.of(context(pairs), target, 0, HOST);
   }
 
   @Test
   void targetSaysWhetherThereIsACache() throws Exception {
     assertEquals(0, options(TARGET).cacheBytes());
-    assertEquals(256 << 20, options(new Slow()).cacheBytes());
-    assertEquals(0, options(new Slow(), "cache", "off").cacheBytes());
+    assertEquals(256 << 20, CacheOptions.of(context(), TARGET, 256 << 20, HOST).cacheBytes());
+    assertEquals(0, CacheOptions.of(context("cache", "off"), TARGET, 256 << 20, HOST).cacheBytes());
     assertEquals(1 << 30, options(TARGET, "cache", "1G").cacheBytes());
   }
 
   @Test
   void smallMachineGivesAQuarter() throws Exception {
     CacheOptions.Host small = new CacheOptions.Host(512 << 20, 64 << 20);
-    assertEquals(
-        128 << 20, CacheOptions.of(LOOPS.openContext(Map.of()), new Slow(), small).cacheBytes());
+    assertEquals(128 << 20, CacheOptions.of(context(), TARGET, 256 << 20, small).cacheBytes());
   }
 
   @Test

@@ -52,7 +52,7 @@ final class CachedTargetTest {
     for (int i = 0; i < pairs.length; i += 2) {
       options.put(pairs[i], pairs[i + 1]);
     }
-    return CachedTarget.over(target, TargetUri.parse("test:disk"), LOOPS.openContext(options));
+    return CachedTarget.over(target, TargetUri.parse("test:disk"), LOOPS.openContext(options), 0);
   }
 
   private void readThrough(BlockTarget cached, long offset, int length) throws Exception {

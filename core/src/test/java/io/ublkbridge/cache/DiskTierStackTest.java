@@ -85,8 +85,10 @@ final class DiskTierStackTest {
     readAll(60);
     targetBytes.set(0);
     try (Attached attached = attach(Map.of())) {
+      assertEquals(0L, attached.disk("hitPercent"));
       attached.read(0);
       assertEquals(0, targetBytes.get());
+      assertEquals(100L, attached.disk("hitPercent"));
       try (FileChannel file = FileChannel.open(onlyFile(), StandardOpenOption.WRITE)) {
         file.truncate(4096);
       }
@@ -200,7 +202,7 @@ final class DiskTierStackTest {
             Map.of("cache", "2M", "readahead", "off", "cache-dir", path.resolve("d").toString()));
     all.putAll(options);
     OpenContext context = new OpenContext(loop, false, Duration.ofSeconds(10), all);
-    return CachedTarget.over(target, TargetUri.parse("test:x"), context);
+    return CachedTarget.over(target, TargetUri.parse("test:x"), context, 0);
   }
 
   private TargetOpenException refusal(BlockTarget target, Map<String, String> options) {

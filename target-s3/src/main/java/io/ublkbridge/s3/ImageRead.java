@@ -53,19 +53,7 @@ final class ImageRead {
     if (--unended > 0) {
       return;
     }
-    if (failure != null) {
-      image.failed(failure, nanoTime.getAsLong());
-      request.fail(failure.kind().ioError(), failure);
-      return;
-    }
-    image.succeeded();
-    long end = request.offsetBytes() + request.lengthBytes();
-    long size = image.object().sizeBytes();
-    if (end > size) {
-      long padding = end - Math.max(size, request.offsetBytes());
-      request.storePayload(request.lengthBytes() - padding, S3Image.ZEROES.asSlice(0, padding));
-    }
-    request.complete();
+    image.end(request, failure, nanoTime.getAsLong());
   }
 
   /// A range of the object that is one GET.

@@ -1,6 +1,7 @@
 package io.ublkbridge.s3;
 
 import io.ublkbridge.s3.StoreException.Kind;
+import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.TimeUnit;
@@ -8,7 +9,8 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/// The object behind a disk, and what its log says when it cannot be read. Any thread may call.
+/// The object behind a disk, how READs of it end, and what the log says when it cannot be read. Any
+/// thread may call.
 final class S3Image {
   private static final Logger LOG = LoggerFactory.getLogger(S3Image.class);
 
@@ -27,11 +29,14 @@ final class S3Image {
 
   private final S3Uri uri;
   private final ObjectVersion object;
+  private final @Nullable SeekTable frames;
   private volatile @Nullable Told told;
 
-  S3Image(S3Uri uri, ObjectVersion object) {
+  /// @param frames where a compressed image has what; null if the object is the image itself
+  S3Image(S3Uri uri, ObjectVersion object, @Nullable SeekTable frames) {
     this.uri = uri;
     this.object = object;
+    this.frames = frames;
   }
 
   S3Uri uri() {
@@ -42,6 +47,32 @@ final class S3Image {
     return object;
   }
 
+  @Nullable SeekTable frames() {
+    return frames;
+  }
+
+  /// How long the image is, decompressed.
+  long sizeBytes() {
+    return frames == null ? object.sizeBytes() : frames.imageBytes();
+  }
+
+  /// Ends a READ, whose bytes of the image are all stored unless it has failed.
+  ///
+  /// @param nanos on the loop's clock
+  void end(BlockRequest request, @Nullable StoreException failure, long nanos) {
+    if (failure != null) {
+      failed(failure, nanos);
+      request.fail(failure.kind().ioError(), failure);
+      return;
+    }
+    succeeded();
+    long padding = request.offsetBytes() + request.lengthBytes() - sizeBytes();
+    if (padding > 0) {
+      request.storePayload(request.lengthBytes() - padding, ZEROES.asSlice(0, padding));
+    }
+    request.complete();
+  }
+
   /// How long a disk of these bytes is.
   static long diskBytes(long bytes) {
     return Math.ceilDiv(bytes, BLOCK_BYTES) * BLOCK_BYTES;
@@ -50,7 +81,7 @@ final class S3Image {
   /// A read has failed for good.
   ///
   /// @param nanos on the loop's clock
-  void failed(StoreException why, long nanos) {
+  private void failed(StoreException why, long nanos) {
     if (why.kind() == Kind.UNREACHABLE) {
       // Told by StoreHealth, once for all reads.
       return;
@@ -75,7 +106,7 @@ final class S3Image {
     }
   }
 
-  void succeeded() {
+  private void succeeded() {
     Told last = told;
     if (last != null && !last.over()) {
       synchronized (this) {

@@ -1,5 +1,6 @@
 package io.ublkbridge.s3;
 
+import io.netty.buffer.PooledByteBufAllocator;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
@@ -24,11 +25,14 @@ import org.jspecify.annotations.Nullable;
 final class S3ImageTarget implements BlockTarget {
   private static final int QUEUES = 4;
   private static final int PREFERRED_IO_BYTES = 64 << 10;
+  private static final int PREFERRED_IO_BYTES_MAX = 1 << 20;
   private static final int MAX_IO_BYTES = 8 << 20;
-  private static final long CACHE_BYTES = 256L << 20;
 
   /// Memory for what is under way, divided among the queues.
   private static final long BUDGET_BYTES = 48L << 20;
+
+  /// Memory for decompressed frames that may be asked for again, divided likewise.
+  private static final long KEPT_BYTES = 32L << 20;
 
   /// S3 Standard in us-east-1; elsewhere up to twice as much.
   private static final double DOLLARS_PER_GET = 0.40 / 1_000_000;
@@ -38,6 +42,7 @@ final class S3ImageTarget implements BlockTarget {
   private final StoreConnector connector;
   private final String endpoint;
   private final Geometry geometry;
+  private final @Nullable FrameDecoder decoder;
   private final List<StoreLane> lanes = new CopyOnWriteArrayList<>();
 
   /// The first lane while no queue has taken it. Guarded by this.
@@ -58,13 +63,20 @@ final class S3ImageTarget implements BlockTarget {
     this.endpoint = endpoint;
     this.first = first;
     this.lanes.add(first);
+    this.decoder = image.frames() == null ? null : new FrameDecoder();
     this.geometry =
         new Geometry(
-            S3Image.diskBytes(image.object().sizeBytes()),
+            S3Image.diskBytes(image.sizeBytes()),
             S3Image.BLOCK_BYTES,
-            PREFERRED_IO_BYTES,
+            preferredIoBytes(image.frames()),
             MAX_IO_BYTES,
             MAX_IO_BYTES);
+  }
+
+  /// Less than a frame costs as much as all of it.
+  private static int preferredIoBytes(@Nullable SeekTable frames) {
+    int frame = frames == null ? 0 : Integer.highestOneBit(frames.frameBytesMax());
+    return Math.clamp(frame, PREFERRED_IO_BYTES, PREFERRED_IO_BYTES_MAX);
   }
 
   @Override
@@ -98,7 +110,21 @@ final class S3ImageTarget implements BlockTarget {
     details.put("hedgesWon", sum(StoreCounters::hedgesWon));
     details.put("throttles", sum(StoreCounters::throttles));
     details.put("requestCost", cost(sum(StoreCounters::gets)));
+    if (image.frames() != null) {
+      details.put("compression", compression(image.frames()));
+    }
     return details;
+  }
+
+  private Map<String, Object> compression(SeekTable frames) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    fields.put("format", "zstd, seekable");
+    fields.put("imageBytes", frames.imageBytes());
+    fields.put("frames", (long) frames.frameCount());
+    fields.put("largestFrameBytes", (long) frames.frameBytesMax());
+    fields.put("framesDecoded", sum(StoreCounters::framesDecoded));
+    fields.put("decodedBytes", sum(StoreCounters::bytesDecoded));
+    return fields;
   }
 
   /// At S3's list price, without what the transfer costs.
@@ -116,18 +142,15 @@ final class S3ImageTarget implements BlockTarget {
     String version = object.versionId() == null ? "" : object.versionId();
     return Optional.of(
         String.join(
-            "\n",
-            endpoint,
-            image.uri().bucket(),
-            object.key(),
-            version,
-            object.etag(),
-            Long.toString(object.sizeBytes())));
-  }
-
-  @Override
-  public long cacheBytesByDefault() {
-    return CACHE_BYTES;
+                "\n",
+                endpoint,
+                image.uri().bucket(),
+                object.key(),
+                version,
+                object.etag(),
+                Long.toString(object.sizeBytes()),
+                image.frames() == null ? "" : "zstd")
+            .strip());
   }
 
   @Override
@@ -153,6 +176,22 @@ final class S3ImageTarget implements BlockTarget {
   @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
     StoreLane lane = lane(context);
+    SeekTable table = image.frames();
+    if (table != null && decoder != null) {
+      Frames frames =
+          new Frames(
+              new Frames.Lane(
+                  lane.loop(),
+                  image.object(),
+                  table,
+                  lane.store(),
+                  decoder,
+                  new ByteBudget(BUDGET_BYTES / context.count()),
+                  PooledByteBufAllocator.DEFAULT,
+                  lane.counters(),
+                  KEPT_BYTES / context.count()));
+      return new CompressedImageQueue(image, table, lane, frames);
+    }
     return new S3ImageQueue(
         image, lane.store(), BUDGET_BYTES / context.count(), lane.loop().ticker()::nanoTime);
   }
@@ -174,6 +213,9 @@ final class S3ImageTarget implements BlockTarget {
     if (first != null) {
       first.store().close();
       first = null;
+    }
+    if (decoder != null) {
+      decoder.close();
     }
     connector.close();
   }

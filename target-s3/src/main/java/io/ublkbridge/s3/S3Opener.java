@@ -6,6 +6,7 @@ import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
+import java.lang.foreign.MemorySegment;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -37,18 +38,13 @@ final class S3Opener {
   }
 
   BlockTarget open() throws TargetOpenException {
-    if (uri.compressed()) {
-      throw new TargetOpenException(
-          Reason.UNSUPPORTED,
-          "the image is compressed with zstd, and a part of it cannot be read alone",
-          "upload it as it is: zstd -dc disk.img.zst | aws s3 cp - s3://BUCKET/disk.img");
-    }
     S3Options options = S3Options.of(context);
     StoreConnector connector = StoreConnector.of(options);
     StoreLane lane = null;
     try {
       lane = StoreLane.open(connector, uri.bucket(), options, context.eventLoop());
-      S3Image image = new S3Image(uri, look(lane.store()));
+      ObjectVersion object = look(lane.store());
+      S3Image image = new S3Image(uri, object, uri.compressed() ? seekTable(lane, object) : null);
       warn(image, connector);
       return new S3ImageTarget(image, options, connector, connector.place(), lane);
     } catch (TargetOpenException | RuntimeException e) {
@@ -69,9 +65,6 @@ final class S3Opener {
         return await(store.look(uri.key(), uri.versionId()).toCompletableFuture());
       } catch (StoreException e) {
         failure = e;
-      } catch (TimeoutException e) {
-        throw new TargetOpenException(
-            Reason.TIMED_OUT, "the store did not answer in time", "is the store reachable?", e);
       }
       hangUps = failure.kind() == Kind.BROKEN ? hangUps + 1 : 0;
       if (hangUps == HANG_UPS_MAX) {
@@ -82,8 +75,7 @@ final class S3Opener {
             failure);
       }
       if (!mayPass(failure.kind()) || deadline.remaining().toMillis() <= backoffMillis) {
-        throw new TargetOpenException(
-            failure.kind().reason(), failure.message(), failure.remedy(), failure);
+        throw refusal(failure);
       }
       LOG.info("trying again: {}", failure.message());
       pause(backoffMillis);
@@ -96,17 +88,61 @@ final class S3Opener {
   private static boolean mayPass(Kind kind) {
     return switch (kind) {
       case THROTTLED, SERVER, BROKEN, TIMED_OUT -> true;
-      case REPLACED, GONE, OUTSIDE, DENIED, REJECTED, UNREADABLE -> false;
+      case REPLACED, GONE, OUTSIDE, DENIED, REJECTED, UNREADABLE, CORRUPT -> false;
       case CREDENTIALS, UNREACHABLE, TLS -> false;
     };
   }
 
-  private <T> T await(CompletableFuture<T> future)
-      throws StoreException, TimeoutException, TargetOpenException {
+  private static TargetOpenException refusal(StoreException failure) {
+    return new TargetOpenException(
+        failure.kind().reason(), failure.message(), failure.remedy(), failure);
+  }
+
+  private SeekTable seekTable(StoreLane lane, ObjectVersion object) throws TargetOpenException {
+    try {
+      return SeekTableReader.read(
+          (offsetBytes, into) -> fetch(lane, object, offsetBytes, into), object.sizeBytes());
+    } catch (StoreException e) {
+      throw refusal(e);
+    }
+  }
+
+  /// Reads a range, and waits for it as long as opening may take.
+  private void fetch(StoreLane lane, ObjectVersion object, long offsetBytes, MemorySegment into)
+      throws StoreException, TargetOpenException {
+    CompletableFuture<Boolean> whole = new CompletableFuture<>();
+    CompletableFuture<ObjectStore.Call> call = new CompletableFuture<>();
+    lane.loop()
+        .execute(() ->
+            call.complete(
+                lane.store()
+                    .get(
+                        object,
+                        offsetBytes,
+                        into,
+                        why -> {
+                          if (why == null) {
+                            whole.complete(true);
+                          } else {
+                            whole.completeExceptionally(why);
+                          }
+                        })));
+    try {
+      var _ = await(whole);
+    } finally {
+      // The memory is the caller's again.
+      lane.loop().submit(() -> call.join().cancel()).syncUninterruptibly();
+    }
+  }
+
+  private <T> T await(CompletableFuture<T> future) throws StoreException, TargetOpenException {
     try {
       return future.get(Math.max(1, deadline.remaining().toMillis()), TimeUnit.MILLISECONDS);
     } catch (ExecutionException e) {
       throw StoreErrors.of(e, uri.bucket(), uri.key());
+    } catch (TimeoutException e) {
+      throw new TargetOpenException(
+          Reason.TIMED_OUT, "the store did not answer in time", "is the store reachable?", e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new TargetOpenException(Reason.FAILED, "interrupted", null, e);
@@ -123,7 +159,7 @@ final class S3Opener {
   }
 
   private static void warn(S3Image image, StoreConnector connector) {
-    long size = image.object().sizeBytes();
+    long size = image.sizeBytes();
     long padding = S3Image.diskBytes(size) - size;
     if (padding > 0) {
       LOG.warn(

@@ -9,6 +9,8 @@ import java.util.Set;
 
 /// Opens disk images in object storage: `s3://bucket/key`. Any thread may call.
 public final class S3TargetProvider implements TargetProvider {
+  private static final long CACHE_BYTES = 256L << 20;
+
   @Override
   public Set<String> schemes() {
     return Set.of(S3Uri.SCHEME);
@@ -18,6 +20,11 @@ public final class S3TargetProvider implements TargetProvider {
   public TargetUri resolve(TargetUri uri) throws TargetOpenException {
     var _ = S3Uri.parse(uri);
     return uri;
+  }
+
+  @Override
+  public long cacheBytesByDefault() {
+    return CACHE_BYTES;
   }
 
   @Override

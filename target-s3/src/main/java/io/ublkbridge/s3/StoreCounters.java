@@ -10,6 +10,8 @@ final class StoreCounters {
   private final AtomicLong hedges = new AtomicLong();
   private final AtomicLong hedgesWon = new AtomicLong();
   private final AtomicLong throttles = new AtomicLong();
+  private final AtomicLong framesDecoded = new AtomicLong();
+  private final AtomicLong bytesDecoded = new AtomicLong();
 
   /// A GET was sent, for the first time or again.
   void got() {
@@ -34,6 +36,14 @@ final class StoreCounters {
 
   void throttled() {
     add(throttles, 1);
+  }
+
+  /// A frame of a compressed image was decompressed.
+  ///
+  /// @param lengthBytes of what came out
+  void decoded(long lengthBytes) {
+    add(framesDecoded, 1);
+    add(bytesDecoded, lengthBytes);
   }
 
   /// GETs sent, with those sent again.
@@ -64,6 +74,16 @@ final class StoreCounters {
   /// Times that the store asked to slow down.
   long throttles() {
     return throttles.get();
+  }
+
+  /// Frames of a compressed image that were decompressed, some of them again and again.
+  long framesDecoded() {
+    return framesDecoded.get();
+  }
+
+  /// What came out of them.
+  long bytesDecoded() {
+    return bytesDecoded.get();
   }
 
   /// One writer: a plain read and an ordered store are enough.

@@ -22,6 +22,8 @@ final class StoreException extends Exception {
     REJECTED(false, IoError.IO, Reason.FAILED),
     /// What is there cannot be read by us: archived, encrypted with a customer's key.
     UNREADABLE(false, IoError.IO, Reason.UNSUPPORTED),
+    /// The store gave what it has, and that is damaged.
+    CORRUPT(false, IoError.CORRUPT, Reason.UNSUPPORTED),
     /// There are no credentials, or they have expired: new ones may come.
     CREDENTIALS(true, IoError.IO, Reason.REFUSED),
     /// The store asks to slow down.

@@ -31,6 +31,7 @@ final class OpenFailureTest {
     SERVER.createBucket("images");
     SERVER.put("images", "disk.img", new byte[4096]);
     SERVER.put("images", "empty.img", new byte[0]);
+    SERVER.put("images", "disk.img.zst", SeekableZstd.compress(new byte[4096]));
   }
 
   @AfterAll

@@ -118,7 +118,6 @@ final class S3ImageTest {
       assertEquals("0.000001 USD", details.get("requestCost"));
       assertFalse(details.toString().contains(S3Server.SECRET_KEY));
       assertFalse(details.toString().contains(S3Server.ACCESS_KEY));
-      assertEquals(256L << 20, target.cacheBytesByDefault());
     }
   }
 
