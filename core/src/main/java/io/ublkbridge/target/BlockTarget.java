@@ -28,6 +28,13 @@ public interface BlockTarget extends AutoCloseable {
     return Optional.empty();
   }
 
+  /// How another process may go on with this disk when the one that serves it has died, its I/O
+  /// still waiting and part of it sent a second time. Empty where a disk must end with its server,
+  /// because something that was acknowledged ends with it.
+  default Optional<Succession> succession() {
+    return Optional.empty();
+  }
+
   /// How much memory, in bytes, a block cache in front of this target gets unless told otherwise; 0
   /// where it does not pay.
   default long cacheBytesByDefault() {
