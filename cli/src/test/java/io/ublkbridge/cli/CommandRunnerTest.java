@@ -84,7 +84,10 @@ class CommandRunnerTest {
         "info memory:1M --timeout 0s",
         "list x",
         "doctor x",
-        "recover"
+        "recover",
+        "recover a --all",
+        "recover a --timeout 0s",
+        "upgrade"
       })
   void misuseIsTwoLinesAndStatusTwo(String line) {
     CommandLineRun run = run(line);
@@ -102,6 +105,7 @@ class CommandRunnerTest {
     "detach nosuch, 3",
     "detach /dev/sda, 3",
     "status nosuch, 3",
+    "recover nosuch, 3",
     "info file:/nonexistent/x, 1",
   })
   void failuresHaveTheirStatus(String line, int status) {
@@ -118,7 +122,8 @@ class CommandRunnerTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "attach", "detach", "list", "status", "info", "doctor", "demo"})
+  @ValueSource(
+      strings = {"", "attach", "detach", "recover", "list", "status", "info", "doctor", "demo"})
   void helpIsNarrowAndShowsExamples(String verb) {
     CommandLineRun run = run((verb + " --help").strip());
 
