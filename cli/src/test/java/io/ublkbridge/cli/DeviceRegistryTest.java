@@ -110,6 +110,9 @@ class DeviceRegistryTest {
     Files.delete(root.resolve("sys/block/ublkb3/dev"));
     Files.delete(root.resolve("sys/block/ublkb3"));
     assertEquals(Health.DEAD, registry.health(lost), "the kernel has no such disk any more");
+    host.file("sys/block/ublkb4/dev", "259:4\n");
+    DeviceRecord mortal = host.device(4, "e", "memory:1G", 78);
+    assertEquals(Health.DEAD, registry.health(mortal), "its disk is about to go");
   }
 
   @Test
