@@ -22,8 +22,8 @@ import picocli.CommandLine.Spec;
     name = "attach",
     header = "Attach a target as a disk, and print the disk's path once it can be used.",
     description = {
-      "Attaching what is attached already prints its path. A server process of its own serves the",
-      "disk; its messages are in /var/log/ublk-bridge/N.log.",
+      "Attaching what is attached already prints its path, after recovering it if its server is gone.",
+      "A server process of its own serves the disk; its messages are in /var/log/ublk-bridge/N.log.",
       "",
       "URI is one of nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, both with nbds in",
       "place of nbd for TLS, s3://BUCKET/KEY, file:PATH, memory:SIZE, null:SIZE. Sizes take K, M,",
@@ -112,6 +112,13 @@ final class AttachCommand implements Verb {
       description = "Serve until interrupted, with the messages on standard error.")
   private boolean foreground;
 
+  @Option(
+      names = "--no-recovery",
+      description =
+          "Let the disk end with its server. Default: if the server dies, requests wait for another"
+              + " one, which is started at once; not for memory: and --overlay, whose data dies too.")
+  private boolean noRecovery;
+
   AttachCommand(Answer answer, Host host) {
     this.answer = answer;
     this.host = host;
@@ -178,7 +185,8 @@ final class AttachCommand implements Verb {
           depth,
           Math.toIntExact(Math.min(maxIoBytes, Integer.MAX_VALUE)),
           Math.toIntExact(Math.min(blockBytes, Integer.MAX_VALUE)),
-          readOnly);
+          readOnly,
+          !noRecovery);
     } catch (IllegalArgumentException e) {
       throw misused(String.valueOf(e.getMessage()));
     }

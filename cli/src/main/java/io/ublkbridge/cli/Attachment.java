@@ -7,8 +7,6 @@ import io.ublkbridge.target.Durations;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
-import java.time.Instant;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -17,9 +15,6 @@ import org.jspecify.annotations.Nullable;
 /// Makes a device: everything that can be known is checked first, then a server is started and
 /// watched until its disk can be used. A failure at any point leaves no device, process or file.
 final class Attachment {
-  /// What is kept of the time, so that a server can say what took too long before it is killed.
-  private static final Duration SERVER_MARGIN_MAX = Duration.ofSeconds(10);
-
   private static final String OVERLAY = "overlay";
 
   private final Host host;
@@ -43,7 +38,7 @@ final class Attachment {
   String attach() throws CommandFailure {
     Optional<DeviceRecord> present = present();
     if (present.isPresent()) {
-      return present.get().device();
+      return recovered(present.get());
     }
     String name = freeName();
     requireFreeId();
@@ -65,6 +60,14 @@ final class Attachment {
     }
   }
 
+  /// The path of a device that was there before; if its server is gone it gets another one first.
+  private String recovered(DeviceRecord record) throws CommandFailure {
+    Takeover takeover = new Takeover(host, record, deadline, starter, request.foreground());
+    String path = takeover.recover();
+    server = takeover.server();
+    return path;
+  }
+
   /// The server that [#attach] has started, or null if the device was there before.
   @Nullable DaemonProcess server() {
     return server;
@@ -81,7 +84,7 @@ final class Attachment {
           request.name() != null
               ? record.name().equals(name)
               : record.name().equals(name) || record.name().startsWith(name + "-");
-      if (named && registry.health(record) == Health.LIVE) {
+      if (named && isDisk(registry.health(record))) {
         if (sameDisk(record)) {
           return Optional.of(record);
         }
@@ -93,6 +96,13 @@ final class Attachment {
     return Optional.empty();
   }
 
+  private static boolean isDisk(Health health) {
+    return switch (health) {
+      case LIVE, RECOVERING, LOST -> true;
+      case CHANGING, DEAD -> false;
+    };
+  }
+
   /// One source with another overlay, or with none, is another disk.
   private boolean sameDisk(DeviceRecord record) {
     return record.source().equals(request.source())
@@ -100,7 +110,8 @@ final class Attachment {
   }
 
   private String freeName() throws CommandFailure {
-    List<DeviceRecord> living = registry.all().stream().filter(registry::serverAlive).toList();
+    List<DeviceRecord> living =
+        registry.all().stream().filter(record -> registry.health(record) != Health.DEAD).toList();
     if (request.name() == null) {
       return DeviceName.free(
           DeviceName.of(request.source()),
@@ -114,7 +125,7 @@ final class Attachment {
     return request.name();
   }
 
-  /// A device whose server died and whose name is wanted again makes room for the new one.
+  /// A device that ended with its server and whose name is wanted again makes room for the new one.
   private void clearDead(String name) {
     for (DeviceRecord record : registry.all()) {
       if (record.name().equals(name) && registry.health(record) == Health.DEAD) {
@@ -152,9 +163,10 @@ final class Attachment {
               name,
               request.device(),
               request.targetOptions(),
-              Instant.now().plus(serverTimeout()),
+              ServerRequest.openUntil(deadline),
               log == null ? null : log.toString(),
-              MountNamespace.present(host.proc()));
+              MountNamespace.present(host.proc()),
+              false);
       DaemonProcess server = starter.start(serverRequest, log);
       this.server = server;
       return awaitReady(server);
@@ -162,12 +174,6 @@ final class Attachment {
       throw new CommandFailure(
           ExitCode.FAILURE, request.what() + ": " + e.getMessage(), "ublk-bridge doctor", e);
     }
-  }
-
-  private Duration serverTimeout() {
-    Duration left = deadline.remaining();
-    Duration margin = left.dividedBy(4);
-    return left.minus(margin.compareTo(SERVER_MARGIN_MAX) < 0 ? margin : SERVER_MARGIN_MAX);
   }
 
   private int awaitReady(DaemonProcess server) throws CommandFailure {

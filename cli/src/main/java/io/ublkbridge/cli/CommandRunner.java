@@ -19,6 +19,7 @@ final class CommandRunner {
     this.answer = answer;
     verbs.put("attach", () -> new AttachCommand(answer, host));
     verbs.put("detach", () -> new DetachCommand(answer, host));
+    verbs.put("recover", () -> new RecoverCommand(answer, host));
     verbs.put("list", () -> new ListCommand(answer, host));
     verbs.put("status", () -> new StatusCommand(answer, host));
     verbs.put("top", () -> new TopCommand(answer, host));

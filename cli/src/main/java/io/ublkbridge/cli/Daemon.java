@@ -1,11 +1,15 @@
 package io.ublkbridge.cli;
 
 import io.ublkbridge.device.DeviceListener;
+import io.ublkbridge.device.DeviceRecovery;
+import io.ublkbridge.device.InheritedWritesException;
 import io.ublkbridge.device.QueueLoops;
 import io.ublkbridge.device.TargetRegistry;
 import io.ublkbridge.device.TargetStack;
 import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.kernel.ControlDevice;
+import io.ublkbridge.kernel.Deadline;
+import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.UblkException;
 import io.ublkbridge.queue.BoundedTarget;
 import io.ublkbridge.queue.QueueCounters;
@@ -19,6 +23,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -33,6 +38,9 @@ final class Daemon {
 
   /// How long requests in flight may take when the device is stopped.
   private static final Duration STOP_DEADLINE = Duration.ofMinutes(5);
+
+  /// How long it may take until everything that a dead server had claimed is free again.
+  private static final Duration CLAIMS_DEADLINE = Duration.ofSeconds(5);
 
   private static final int STATUS_QUEUE_FAILED = 70;
 
@@ -74,20 +82,10 @@ final class Daemon {
   }
 
   private void start() throws CommandFailure {
-    String what = "cannot attach " + request.source();
+    String what = request.what();
     try {
-      log.info("attaching {} as {}", request.source(), request.name());
-      int cpus = Runtime.getRuntime().availableProcessors();
-      QueueLoops loops = new QueueLoops(request.device().loops(cpus), request.device().depth());
-      this.loops = loops;
-      BoundedTarget target = openTarget(loops);
-      this.target = target;
-      ControlDevice control = ControlDevice.open();
-      this.control = control;
-      UblkDevice device =
-          UblkDevice.start(control, request.device(), target, loops, new Listener());
-      this.device = device;
-      ServedDevice served = new ServedDevice(device, target, files.live(device, target));
+      ServedDevice served = request.takeOver() ? takeOver() : make();
+      UblkDevice device = served.device();
       socket = ControlSocket.open(files.socket(), new Replies(served));
       MountNamespace.keepOnlyNeeded(request.mountNamespace());
       log.info("serving {} ({}), {}", device.path(), request.source(), device.info());
@@ -96,10 +94,77 @@ final class Daemon {
       throw CommandFailure.of(what, e);
     } catch (UblkException e) {
       throw CommandFailure.of(what, e);
+    } catch (InheritedWritesException e) {
+      String remedy = "detach --force, which fails all I/O that waits; then check the file system";
+      throw new CommandFailure(ExitCode.FAILURE, what + ": " + e.getMessage(), remedy, e);
     } catch (NameTakenException e) {
       throw new CommandFailure(ExitCode.TAKEN, what + ": " + e.getMessage(), e.remedy(), e);
     } catch (IOException | RuntimeException e) {
       throw new CommandFailure(ExitCode.FAILURE, what + ": " + e, "attach with --verbose", e);
+    }
+  }
+
+  private ServedDevice make() throws TargetOpenException, IOException {
+    log.info("attaching {} as {}", request.source(), request.name());
+    int cpus = Runtime.getRuntime().availableProcessors();
+    QueueLoops loops = new QueueLoops(request.device().loops(cpus), request.device().depth());
+    this.loops = loops;
+    BoundedTarget target = openTarget(loops);
+    this.target = target;
+    ControlDevice control = ControlDevice.open();
+    this.control = control;
+    UblkDevice device = UblkDevice.start(control, request.device(), target, loops, new Listener());
+    this.device = device;
+    return new ServedDevice(device, target, files.live(device, target));
+  }
+
+  /// Until the last step the device's I/O waits, and does so again when this process ends.
+  private ServedDevice takeOver()
+      throws CommandFailure, TargetOpenException, InheritedWritesException, IOException {
+    log.info("taking over {}, which is {}", request.name(), request.source());
+    DeviceRecord.Recovery recovery =
+        Objects.requireNonNull(files.claim(request.device().id()).recovery());
+    ControlDevice control = ControlDevice.open();
+    this.control = control;
+    DeviceRecovery waiting = awaitWaiting(control, recovery.mark());
+    QueueLoops loops = new QueueLoops(waiting.queues(), waiting.depth());
+    this.loops = loops;
+    BoundedTarget target = openTargetOfTheDead(loops);
+    this.target = target;
+    try {
+      UblkDevice device =
+          waiting.resume(recovery.identity(), target, request.device(), loops, new Listener());
+      this.device = device;
+      return new ServedDevice(device, target, files.recovered());
+    } catch (InheritedWritesException e) {
+      files.bar(String.valueOf(e.getMessage()));
+      throw e;
+    }
+  }
+
+  /// A device that is gone, or another by now, leaves files for which nobody else would care.
+  private DeviceRecovery awaitWaiting(ControlDevice control, long mark) {
+    try {
+      return DeviceRecovery.await(control, request.device().id(), mark);
+    } catch (UblkException e) {
+      if (e.errno() == Errno.ENODEV) {
+        files.remove();
+      }
+      throw e;
+    }
+  }
+
+  /// The kernel lets go of what the dead server had claimed one file after the other.
+  private BoundedTarget openTargetOfTheDead(QueueLoops loops) throws TargetOpenException {
+    Deadline deadline = Deadline.after(CLAIMS_DEADLINE);
+    while (true) {
+      try {
+        return openTarget(loops);
+      } catch (TargetOpenException e) {
+        if (e.reason() != TargetOpenException.Reason.BUSY || !deadline.pause()) {
+          throw e;
+        }
+      }
     }
   }
 
@@ -115,8 +180,12 @@ final class Daemon {
     return left.isPositive() ? left : Duration.ofMillis(1);
   }
 
-  /// After a failed start: nothing but the log stays.
+  /// After a failed start: nothing but the log stays. A device that could not be taken over stays
+  /// too, and what this process holds of it goes with the process.
   private void abandon() {
+    if (request.takeOver()) {
+      return;
+    }
     UblkDevice device = this.device;
     if (device != null) {
       try {

@@ -13,6 +13,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /// A server process as the one who started it sees it. Any thread may call.
@@ -34,15 +35,17 @@ final class DaemonProcess {
     return daemon;
   }
 
-  /// Starts a server in a session and a mount namespace of its own.
+  /// Starts a server in a session and a mount namespace of its own, and a small process beside it
+  /// that has its device taken over if it dies.
   ///
-  /// @param log takes all that it says; null lets it speak through this process
+  /// @param log takes all that both say; null lets the server speak through this process, which is
+  ///   then its only watcher
   static DaemonProcess start(ServerRequest request, @Nullable Path log) throws IOException {
     String home = System.getProperty(HOME_PROPERTY);
     if (home == null) {
       throw new IOException("not started by bin/ublk-bridge: " + HOME_PROPERTY + " is not set");
     }
-    ProcessBuilder builder = new ProcessBuilder(command(home, request));
+    ProcessBuilder builder = new ProcessBuilder(command(home, request, log != null));
     builder.environment().put("UBLK_BRIDGE_JAVA", System.getProperty("java.home"));
     ServerMemory memory = ServerMemory.of(request.source(), request.targetOptions());
     builder.environment().put("UBLK_BRIDGE_HEAP_MIB", Long.toString(memory.heap()));
@@ -57,8 +60,12 @@ final class DaemonProcess {
     return of(startAsIoFlusher(builder));
   }
 
-  private static List<String> command(String home, ServerRequest request) {
+  private static List<String> command(String home, ServerRequest request, boolean watched) {
     List<String> command = new ArrayList<>(List.of("setsid"));
+    if (watched) {
+      // It stays in our mount namespace, where the next server finds all that this one did.
+      command.add(home + "/lib/watch");
+    }
     command.addAll(List.of("unshare", "--mount", "--propagation", "slave", "--"));
     command.addAll(List.of(home + "/bin/ublk-bridge", Main.SERVE, request.toJson()));
     return command;
@@ -119,13 +126,21 @@ final class DaemonProcess {
     process.destroy();
   }
 
-  /// Ends the server at once; the kernel then takes the disk away.
+  /// Ends the server at once, after the one that watches it; the kernel then takes the disk away,
+  /// or lets it wait.
   void kill() {
+    List<ProcessHandle> watched = process.descendants().toList();
     process.destroyForcibly();
+    watched.forEach(ProcessHandle::destroyForcibly);
     try {
       process.waitFor(20, TimeUnit.SECONDS);
+      for (ProcessHandle child : watched) {
+        var _ = child.onExit().get(20, TimeUnit.SECONDS);
+      }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
+    } catch (ExecutionException | TimeoutException e) {
+      // Whoever cleans up after it will see.
     }
   }
 

@@ -13,7 +13,10 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "detach",
     header = "Flush and take devices away; returns when they are gone.",
-    description = "A device that is mounted, held or open is left alone, and its user is named.",
+    description = {
+      "A device that is mounted, held or open is left alone, and its user is named. One whose server is",
+      "gone cannot be flushed: if it is in use, recover it first, or give its I/O up with --force."
+    },
     footer = {
       "",
       "Examples:",

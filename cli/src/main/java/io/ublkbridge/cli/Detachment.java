@@ -1,6 +1,5 @@
 package io.ublkbridge.cli;
 
-import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.kernel.Deadline;
 import io.ublkbridge.target.Durations;
 import java.io.IOException;
@@ -10,6 +9,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /// Takes one device away: makes sure that nobody uses it, flushes it, asks its server to stop, and
 /// waits until disk, server and files are gone.
@@ -19,6 +19,8 @@ final class Detachment {
   private static final Duration STOP_DEADLINE = Duration.ofMinutes(6);
   private static final Duration FORCED_STOP_DEADLINE = Duration.ofSeconds(15);
   private static final Duration PASSING_USE_DEADLINE = Duration.ofSeconds(5);
+
+  private static final String BEING_DETACHED = "it is being detached";
 
   private final Host host;
   private final DeviceRecord record;
@@ -33,17 +35,34 @@ final class Detachment {
   }
 
   void detach() throws CommandFailure {
-    if (registry.health(record) == Health.DEAD) {
-      clearWreck();
-      return;
+    switch (registry.health(record)) {
+      case DEAD -> {
+        clearWreck();
+        return;
+      }
+      case LOST -> {
+        detachLost();
+        return;
+      }
+      case RECOVERING -> {
+        if (!force) {
+          throw failure(
+              ExitCode.BUSY,
+              "another server is about to go on with it",
+              "detach again, or --force");
+        }
+      }
+      case CHANGING, LIVE -> {}
     }
     if (!force && Files.exists(host.disk(record.id()))) {
       requireUnused();
       flush();
       requireUnused();
     }
+    bar(BEING_DETACHED);
     if (!stopServer(force ? FORCED_STOP_DEADLINE : STOP_DEADLINE)) {
       if (!force) {
+        bar(null);
         throw failure(
             ExitCode.TIMED_OUT,
             "its server does not stop (process " + record.server().pid() + ")",
@@ -54,7 +73,48 @@ final class Detachment {
     }
   }
 
+  /// Nothing can be written back without a server, so a user must not lose it: only what nobody
+  /// uses goes without force.
+  private void detachLost() throws CommandFailure {
+    if (!force) {
+      Optional<DeviceUse> use = use();
+      if (use.isPresent()) {
+        throw failure(
+            ExitCode.BUSY,
+            use.get().text() + ", and its server is gone",
+            "ublk-bridge recover "
+                + record.name()
+                + "; or detach --force, which fails all I/O that waits");
+      }
+    }
+    bar(BEING_DETACHED);
+    clearWreck();
+  }
+
+  /// Nobody starts another server for what goes away.
+  ///
+  /// @param why null takes it back
+  private void bar(@Nullable String why) throws CommandFailure {
+    try {
+      registry.bar(record.id(), why);
+    } catch (IOException e) {
+      throw new CommandFailure(
+          ExitCode.FAILURE,
+          "cannot detach " + record.name() + ": " + e.getMessage(),
+          "ublk-bridge doctor",
+          e);
+    }
+  }
+
   private void requireUnused() throws CommandFailure {
+    Optional<DeviceUse> use = use();
+    if (use.isPresent()) {
+      throw failure(ExitCode.BUSY, use.get().text(), use.get().remedy() + ", then detach again");
+    }
+  }
+
+  /// Who uses it, and not just for a moment.
+  private Optional<DeviceUse> use() {
     DeviceUsers users = new DeviceUsers(host);
     Optional<DeviceUse> use = users.first(record.id());
     if (use.isPresent() && use.get().passing()) {
@@ -64,9 +124,7 @@ final class Detachment {
         use = users.first(record.id());
       } while (use.isPresent() && use.get().passing() && deadline.pause());
     }
-    if (use.isPresent()) {
-      throw failure(ExitCode.BUSY, use.get().text(), use.get().remedy() + ", then detach again");
-    }
+    return use;
   }
 
   /// Stopping flushes too, but nobody would hear of an error there.

@@ -2,16 +2,14 @@ package io.ublkbridge.cli;
 
 import static java.nio.file.StandardCopyOption.REPLACE_EXISTING;
 
+import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.device.UblkDevice;
-import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Geometry;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -49,12 +47,12 @@ final class DeviceFiles {
               Instant.now(),
               logFile,
               request.targetOptions(),
+              null,
               null);
-      // Two servers that start at once must not both find the name free. The lock is on the one
-      // file that every server has, so that none of ours is left behind.
-      try (FileChannel channel = FileChannel.open(ControlDevice.PATH, StandardOpenOption.WRITE);
-          var _ = channel.lock()) {
-        Optional<DeviceRecord> owner = registry.named(request.name()).filter(registry::serverAlive);
+      // Two servers that start at once must not both find the name free.
+      try (var _ = registry.lock()) {
+        Optional<DeviceRecord> owner =
+            registry.named(request.name()).filter(other -> registry.health(other) != Health.DEAD);
         if (owner.isPresent()) {
           throw new NameTakenException(request.name(), owner.get());
         }
@@ -81,10 +79,57 @@ final class DeviceFiles {
                 device.info().maxIoBytes(),
                 device.info().queues(),
                 device.info().depth(),
-                target.capabilities().readOnly() || request.device().readOnly()));
+                target.capabilities().readOnly() || request.device().readOnly()),
+            device.recoverable() ? recovery(device, target) : null);
     registry.write(live);
     record = live;
     return live;
+  }
+
+  private static DeviceRecord.Recovery recovery(UblkDevice device, BlockTarget target) {
+    String identity = target.succession().orElseThrow().identity();
+    return new DeviceRecord.Recovery(device.info().mark(), identity, 0, false, null);
+  }
+
+  /// Makes the device this process's own, to take it over.
+  ///
+  /// @throws CommandFailure if another server has it, or nobody may
+  DeviceRecord claim(int id) throws CommandFailure, IOException {
+    try (var _ = registry.lock()) {
+      DeviceRecord present =
+          registry.byId(id).orElseThrow(() -> DetachCommand.noSuchDevice(Integer.toString(id)));
+      if (registry.serverAlive(present)) {
+        throw new CommandFailure(
+            ExitCode.BUSY,
+            request.what() + ": it has a server (process " + present.server().pid() + ")",
+            "ublk-bridge status " + present.name());
+      }
+      Takeover.requireAllowed(present);
+      String log = present.log() == null ? registry.log(id).toString() : present.log();
+      DeviceRecord claimed =
+          present.claimedBy(processes.identify(ProcessHandle.current().pid()), log);
+      registry.write(claimed);
+      record = claimed;
+      return claimed;
+    }
+  }
+
+  /// The device is taken over.
+  DeviceRecord recovered() throws IOException {
+    if (record == null) {
+      throw new IllegalStateException("a device that was not claimed is taken over");
+    }
+    DeviceRecord recovered = record.recovered();
+    registry.write(recovered);
+    record = recovered;
+    return recovered;
+  }
+
+  /// Lets nobody take the device over any more.
+  void bar(String why) throws IOException {
+    if (record != null) {
+      registry.bar(record.id(), why);
+    }
   }
 
   Path socket() {

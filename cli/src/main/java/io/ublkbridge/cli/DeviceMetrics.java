@@ -30,7 +30,9 @@ import org.jspecify.annotations.Nullable;
 /// lists them.
 final class DeviceMetrics implements MultiCollector {
   private static final String PREFIX = "ublkbridge_";
-  private static final String[] STATES = {"live", "degraded", "changing", "dead"};
+  private static final String[] STATES = {
+    "live", "degraded", "changing", "recovering", "lost", "dead"
+  };
 
   /// From 25 µs, each twice as long as the one before; the last is 52 s.
   private static final long FIRST_BOUND_MICROS = 25;

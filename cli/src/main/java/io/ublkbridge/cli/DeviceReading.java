@@ -75,7 +75,7 @@ record DeviceReading(
     return answer != null && answer.has("outage");
   }
 
-  /// `live`, `changing` or `dead`, or what the server waits for: `degraded`.
+  /// As `list` has it, or `degraded` while the remote cannot be reached.
   String state() {
     return isWaiting() ? "degraded" : health.word();
   }

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// What is kept about a device while it exists: the content of `/run/ublk-bridge/N.json`. Holds no
@@ -16,6 +17,7 @@ import org.jspecify.annotations.Nullable;
 /// @param log where the server's messages are, or null if they went to a terminal
 /// @param options what the command was told for the target, by option name
 /// @param disk the disk as the kernel has it, or null while it is being started
+/// @param recovery how another server may go on with it, or null if the disk ends with its server
 record DeviceRecord(
     int id,
     String name,
@@ -24,15 +26,51 @@ record DeviceRecord(
     Instant since,
     @Nullable String log,
     Map<String, String> options,
-    @Nullable Disk disk) {
+    @Nullable Disk disk,
+    @Nullable Recovery recovery) {
   static final int VERSION = 1;
 
   /// The disk's shape, sizes in bytes.
   record Disk(
       long sizeBytes, int blockBytes, int maxIoBytes, int queues, int depth, boolean readOnly) {}
 
-  DeviceRecord with(Disk started) {
-    return new DeviceRecord(id, name, source, server, since, log, options, started);
+  /// What it takes to go on with the device, and what has been done.
+  ///
+  /// @param mark what the kernel keeps of the device, so that no other is taken for it
+  /// @param identity of what is behind the disk
+  /// @param count how often a server has taken it over
+  /// @param underWay whether the present server is still about to
+  /// @param barred why nobody may any more, or null
+  record Recovery(
+      long mark, String identity, int count, boolean underWay, @Nullable String barred) {}
+
+  DeviceRecord with(Disk started, @Nullable Recovery recovers) {
+    return new DeviceRecord(id, name, source, server, since, log, options, started, recovers);
+  }
+
+  /// The same with another server, which is about to take the device over.
+  DeviceRecord claimedBy(Identity newServer, String newLog) {
+    Recovery old = Objects.requireNonNull(recovery);
+    Recovery claimed = new Recovery(old.mark, old.identity, old.count, true, null);
+    return new DeviceRecord(id, name, source, newServer, since, newLog, options, disk, claimed);
+  }
+
+  /// The same once that is done.
+  DeviceRecord recovered() {
+    Recovery old = Objects.requireNonNull(recovery);
+    return withRecovery(new Recovery(old.mark, old.identity, old.count + 1, false, null));
+  }
+
+  /// The same for a device that nobody may take over any more, or may again if `why` is null.
+  DeviceRecord barred(@Nullable String why) {
+    Recovery old = recovery;
+    return old == null
+        ? this
+        : withRecovery(new Recovery(old.mark, old.identity, old.count, old.underWay, why));
+  }
+
+  private DeviceRecord withRecovery(Recovery changed) {
+    return new DeviceRecord(id, name, source, server, since, log, options, disk, changed);
   }
 
   String device() {
@@ -61,6 +99,10 @@ record DeviceRecord(
       fields.put("depth", disk.depth);
       fields.put("readOnly", disk.readOnly);
     }
+    fields.put("recovers", recovery != null);
+    if (recovery != null) {
+      fields.put("recoveries", recovery.count);
+    }
     return fields;
   }
 
@@ -68,6 +110,16 @@ record DeviceRecord(
     Map<String, Object> fields = new LinkedHashMap<>();
     fields.put("version", VERSION);
     fields.putAll(fields());
+    if (recovery != null) {
+      Map<String, Object> inner = new LinkedHashMap<>();
+      inner.put("mark", recovery.mark);
+      inner.put("identity", recovery.identity);
+      inner.put("underWay", recovery.underWay);
+      if (recovery.barred != null) {
+        inner.put("barred", recovery.barred);
+      }
+      fields.put("recovery", inner);
+    }
     return Json.write(fields);
   }
 
@@ -94,6 +146,20 @@ record DeviceRecord(
         fields.time("since"),
         fields.textOrNull("log"),
         fields.texts("options"),
-        disk);
+        disk,
+        recovery(fields));
+  }
+
+  private static @Nullable Recovery recovery(JsonObject fields) throws IOException {
+    if (!fields.has("recovery")) {
+      return null;
+    }
+    JsonObject inner = fields.object("recovery");
+    return new Recovery(
+        inner.number("mark"),
+        inner.text("identity"),
+        fields.integer("recoveries"),
+        inner.truth("underWay"),
+        inner.textOrNull("barred"));
   }
 }

@@ -3,29 +3,36 @@ package io.ublkbridge.cli;
 import static java.nio.file.StandardCopyOption.ATOMIC_MOVE;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /// The devices of this machine that ublk-bridge made, as their state files tell.
 ///
 /// Each server owns its device's files and takes them away when it ends; those of a server that
-/// died are cleaned up by whoever finds it dead.
+/// died go to the server that takes the device over, or are cleaned up by whoever finds it dead.
 final class DeviceRegistry {
   /// What is the matter with a device, told from the outside.
   enum Health {
     /// The server is about to start or to stop it.
     CHANGING,
     LIVE,
-    /// Its server is gone.
+    /// Another server is about to go on with it.
+    RECOVERING,
+    /// Its server is gone, and its I/O waits for another.
+    LOST,
+    /// Its server is gone, and the disk with it.
     DEAD;
 
     String word() {
@@ -85,11 +92,15 @@ final class DeviceRegistry {
   }
 
   Health health(DeviceRecord record) {
+    boolean disk = record.disk() != null && Files.exists(host.sysBlock(record.id()));
+    DeviceRecord.Recovery recovery = record.recovery();
     if (!processes.alive(record.server())) {
-      return Health.DEAD;
+      return disk && recovery != null ? Health.LOST : Health.DEAD;
     }
-    boolean live = record.disk() != null && Files.exists(host.sysBlock(record.id()));
-    return live ? Health.LIVE : Health.CHANGING;
+    if (recovery != null && recovery.underWay()) {
+      return Health.RECOVERING;
+    }
+    return disk ? Health.LIVE : Health.CHANGING;
   }
 
   boolean serverAlive(DeviceRecord record) {
@@ -102,6 +113,31 @@ final class DeviceRegistry {
     Path draft = host.run().resolve(record.id() + ".json.new");
     Files.writeString(draft, record.toJson() + "\n");
     Files.move(draft, stateFile(record.id()), ATOMIC_MOVE);
+  }
+
+  /// Keeps all others from changing records, until closed. For processes: threads of one must not
+  /// meet here.
+  ///
+  /// The lock is on the one file that every server has, so that none of ours is left behind.
+  FileChannel lock() throws IOException {
+    FileChannel channel = FileChannel.open(host.control(), StandardOpenOption.WRITE);
+    try {
+      var _ = channel.lock();
+      return channel;
+    } catch (IOException | RuntimeException e) {
+      channel.close();
+      throw e;
+    }
+  }
+
+  /// Says why nobody may take a device over any more, or that somebody may again.
+  void bar(int id, @Nullable String why) throws IOException {
+    try (var _ = lock()) {
+      Optional<DeviceRecord> present = byId(id);
+      if (present.isPresent()) {
+        write(present.get().barred(why));
+      }
+    }
   }
 
   /// Removes what is left of a device's files, if they are this record's.

@@ -29,6 +29,11 @@ record Host(Path root) {
     return root.resolve("dev");
   }
 
+  /// The driver's node, which is there whether or not there are devices.
+  Path control() {
+    return dev().resolve("ublk-control");
+  }
+
   Path disk(int id) {
     return dev().resolve("ublkb" + id);
   }

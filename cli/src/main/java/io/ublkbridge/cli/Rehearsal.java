@@ -31,14 +31,21 @@ final class Rehearsal {
     Host nowhere = new Host(Path.of("/nonexistent"));
     Answer unheard = new Answer(new PrintWriter(Writer.nullWriter()), silentErrors());
     for (String line :
-        List.of("list", "list --json", "status 0", "detach 0", "attach memory:1M", "--help")) {
+        List.of(
+            "list",
+            "list --json",
+            "status 0",
+            "detach 0",
+            "recover 0",
+            "attach memory:1M",
+            "--help")) {
       new CommandRunner(unheard, nowhere).run(List.of(line.split(" ", -1)));
     }
     new TargetInfo("memory:1M", Map.of(), Duration.ofSeconds(9))
         .show(new InspectionReport("memory:1M", unheard)::text);
     ServerRequest request =
         new ServerRequest(
-            "memory:1M", "m", DeviceOptions.defaults(), Map.of(), Instant.EPOCH, null, "");
+            "memory:1M", "m", DeviceOptions.defaults(), Map.of(), Instant.EPOCH, null, "", false);
     ServerRequest.ofJson(request.toJson());
     ServerReport.ofJson(new ServerReport.Ready(0).toJson());
     Posix.close(Posix.open("/dev/null", Posix.O_RDWR));

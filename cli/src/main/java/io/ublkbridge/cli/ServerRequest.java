@@ -1,7 +1,9 @@
 package io.ublkbridge.cli;
 
 import io.ublkbridge.device.DeviceOptions;
+import io.ublkbridge.kernel.Deadline;
 import java.io.IOException;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -16,6 +18,7 @@ import org.jspecify.annotations.Nullable;
 ///   takes a part of what is left
 /// @param log the file that its messages go to until the id is known, or null for none
 /// @param mountNamespace that of the one who asks; the server has another, if it may
+/// @param takeOver whether the device is there already and waits for a server
 record ServerRequest(
     String source,
     String name,
@@ -23,7 +26,22 @@ record ServerRequest(
     Map<String, String> targetOptions,
     Instant openUntil,
     @Nullable String log,
-    String mountNamespace) {
+    String mountNamespace,
+    boolean takeOver) {
+  /// What is kept of the time, so that a server can say what took too long before it is killed.
+  private static final Duration MARGIN_MAX = Duration.ofSeconds(10);
+
+  /// When a server that has until `deadline` should have its target open.
+  static Instant openUntil(Deadline deadline) {
+    Duration left = deadline.remaining();
+    Duration margin = left.dividedBy(4);
+    return Instant.now().plus(left.minus(margin.compareTo(MARGIN_MAX) < 0 ? margin : MARGIN_MAX));
+  }
+
+  /// How failures begin.
+  String what() {
+    return takeOver ? "cannot recover " + name : "cannot attach " + source;
+  }
 
   String toJson() {
     Map<String, Object> fields = new LinkedHashMap<>();
@@ -35,12 +53,14 @@ record ServerRequest(
     fields.put("maxIo", device.maxIoBytes());
     fields.put("blockSize", device.blockBytes());
     fields.put("readOnly", device.readOnly());
+    fields.put("recovery", device.recovery());
     fields.put("options", targetOptions);
     fields.put("openUntil", openUntil.toString());
     if (log != null) {
       fields.put("log", log);
     }
     fields.put("mountNamespace", mountNamespace);
+    fields.put("takeOver", takeOver);
     return Json.write(fields);
   }
 
@@ -55,10 +75,12 @@ record ServerRequest(
             fields.integer("depth"),
             fields.integer("maxIo"),
             fields.integer("blockSize"),
-            fields.truth("readOnly")),
+            fields.truth("readOnly"),
+            fields.truth("recovery")),
         fields.texts("options"),
         fields.time("openUntil"),
         fields.textOrNull("log"),
-        fields.text("mountNamespace"));
+        fields.text("mountNamespace"),
+        fields.truth("takeOver"));
   }
 }

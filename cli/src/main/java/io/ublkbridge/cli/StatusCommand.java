@@ -49,6 +49,14 @@ final class StatusCommand implements Verb {
     document.put("version", DeviceRecord.VERSION);
     document.putAll(record.fields());
     document.put("state", health.word());
+    DeviceRecord.Recovery recovery = record.recovery();
+    if (health == Health.LOST && recovery != null) {
+      document.put(
+          "waitsFor",
+          recovery.barred() == null
+              ? "a server: ublk-bridge recover " + record.name()
+              : "detach --force, since it cannot be recovered: " + recovery.barred());
+    }
     if (health == Health.LIVE) {
       document.putAll(fromServer(record));
     }

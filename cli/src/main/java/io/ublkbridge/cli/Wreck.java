@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -23,7 +24,7 @@ record Wreck(Host host, DeviceRegistry registry) {
   boolean clear(int id) {
     Optional<DeviceRecord> record = registry.byId(id);
     try {
-      deleteDevice(id);
+      deleteDevice(id, record.map(DeviceRecord::recovery).orElse(null));
       if (record.isPresent()) {
         registry.remove(record.get());
       }
@@ -34,7 +35,8 @@ record Wreck(Host host, DeviceRegistry registry) {
     }
   }
 
-  private void deleteDevice(int id) {
+  /// @param recovery by which the device is known, if it is
+  private void deleteDevice(int id, DeviceRecord.@Nullable Recovery recovery) {
     if (!Files.exists(host.charDevice(id))) {
       return;
     }
@@ -46,7 +48,9 @@ record Wreck(Host host, DeviceRegistry registry) {
       while (state == DeviceState.LIVE && deadline.pause()) {
         state = UblkDevice.state(control, id);
       }
-      if (state != null) {
+      if (state != null && recovery != null && control.info(id).mark() != recovery.mark()) {
+        log.warn("device {} is not the one that was here: it stays", id);
+      } else if (state != null) {
         UblkDevice.forceDelete(control, id, DEADLINE);
       }
     }

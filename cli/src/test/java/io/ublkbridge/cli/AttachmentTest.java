@@ -156,6 +156,30 @@ class AttachmentTest {
   }
 
   @Test
+  void recoversTheSameWhoseServerIsGone() throws Exception {
+    host.lostDevice(2, "vol", SOURCE);
+
+    AttachRequest named = request("vol", DeviceOptions.ANY_ID, Duration.ofSeconds(20));
+
+    assertEquals(root.resolve("dev/ublkb2").toString(), attach(named, "echo '{\"ready\":2}'"));
+    assertEquals(1, servers.size());
+    assertEquals(1, host.registry().all().size());
+  }
+
+  /// Somebody may have it mounted, and waits.
+  @Test
+  void leavesTheNameToAnotherDiskThatWaitsForAServer() throws Exception {
+    host.lostDevice(2, "vol", "nbd://other/vol");
+
+    CommandFailure failure =
+        refused(request("vol", DeviceOptions.ANY_ID, Duration.ofSeconds(20)), "exit 1");
+
+    assertEquals(ExitCode.TAKEN, failure.exitCode());
+    assertTrue(servers.isEmpty());
+    assertEquals(1, host.registry().all().size());
+  }
+
+  @Test
   void leavesTheNameToAnotherSource() throws Exception {
     host.liveDevice(2, "vol", "nbd://other/vol");
 

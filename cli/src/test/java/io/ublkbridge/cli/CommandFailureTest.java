@@ -82,11 +82,12 @@ class CommandFailureTest {
         new ServerRequest(
             "nbd://h/ä b",
             "n",
-            new DeviceOptions(3, 2, 64, 8192, 4096, true),
+            new DeviceOptions(3, 2, 64, 8192, 4096, true, true),
             Map.of("connections", "4"),
             Instant.parse("2026-01-02T03:04:05.678Z"),
             null,
-            "mnt:[1]");
+            "mnt:[1]",
+            true);
 
     assertEquals(request, ServerRequest.ofJson(request.toJson()));
   }

@@ -86,7 +86,10 @@ class CommandRunnerTest {
         "top --count x",
         "exporter x",
         "doctor x",
-        "recover"
+        "recover",
+        "recover a --all",
+        "recover a --timeout 0s",
+        "upgrade"
       })
   void misuseIsTwoLinesAndStatusTwo(String line) {
     CommandLineRun run = run(line);
@@ -104,6 +107,7 @@ class CommandRunnerTest {
     "detach nosuch, 3",
     "detach /dev/sda, 3",
     "status nosuch, 3",
+    "recover nosuch, 3",
     "info file:/nonexistent/x, 1",
   })
   void failuresHaveTheirStatus(String line, int status) {
@@ -125,6 +129,7 @@ class CommandRunnerTest {
         "",
         "attach",
         "detach",
+        "recover",
         "list",
         "status",
         "top",

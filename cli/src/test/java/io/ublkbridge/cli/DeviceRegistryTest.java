@@ -5,10 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.ublkbridge.cli.DeviceRegistry.Health;
+import io.ublkbridge.cli.ProcessTable.Identity;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -91,6 +93,45 @@ class DeviceRegistryTest {
     host.process(77, "java");
     assertEquals(Health.CHANGING, registry.health(host.device(1, "b", "null:1G", 77)));
     assertEquals(Health.DEAD, registry.health(host.device(2, "c", "null:1G", 78)));
+  }
+
+  @Test
+  void tellsWhatWaitsForAServerFromWhatEndedWithIt() throws IOException {
+    DeviceRecord lost = host.lostDevice(3, "d", "file:/disk");
+    assertEquals(Health.LOST, registry.health(lost));
+    assertEquals(Optional.of(lost), registry.byId(3));
+    host.process(88, "java");
+    DeviceRecord claimed = lost.claimedBy(new Identity(88, FakeHost.START_TICKS), "/log");
+    registry.write(claimed);
+    assertEquals(Optional.of(claimed), registry.byId(3));
+    assertEquals(Health.RECOVERING, registry.health(claimed));
+    assertEquals(Health.LIVE, registry.health(claimed.recovered()));
+    assertEquals(1, Objects.requireNonNull(claimed.recovered().recovery()).count());
+    Files.delete(root.resolve("sys/block/ublkb3/dev"));
+    Files.delete(root.resolve("sys/block/ublkb3"));
+    assertEquals(Health.DEAD, registry.health(lost), "the kernel has no such disk any more");
+    host.file("sys/block/ublkb4/dev", "259:4\n");
+    DeviceRecord mortal = host.device(4, "e", "memory:1G", 78);
+    assertEquals(Health.DEAD, registry.health(mortal), "its disk is about to go");
+  }
+
+  @Test
+  void aBarStaysUntilItIsTakenBack() throws IOException {
+    DeviceRecord lost = host.lostDevice(3, "d", "file:/disk");
+    registry.bar(3, "it is gone");
+    assertEquals(lost.barred("it is gone"), registry.byId(3).orElseThrow());
+    registry.bar(3, null);
+    assertEquals(lost, registry.byId(3).orElseThrow());
+    registry.bar(4, "nothing there");
+    assertEquals(Optional.empty(), registry.byId(4));
+  }
+
+  @Test
+  void aStateFileOfAnOlderReleaseIsRead() throws IOException {
+    DeviceRecord record = host.device(3, "vol", "nbd://h/vol", 77);
+    Path file = registry.stateFile(3);
+    Files.writeString(file, Files.readString(file).replace(",\"recovers\":false", ""));
+    assertEquals(Optional.of(record), registry.byId(3));
   }
 
   @Test

@@ -71,9 +71,23 @@ record FakeHost(Path root) {
             Instant.EPOCH,
             "/var/log/ublk-bridge/" + id + ".log",
             Map.of("connections", "2"),
-            new Disk(64 << 20, 512, 512 << 10, 2, 128, false));
+            new Disk(64 << 20, 512, 512 << 10, 2, 128, false),
+            null);
     registry().write(record);
     return record;
+  }
+
+  /// A device whose server is gone, and whose disk waits for another one.
+  DeviceRecord lostDevice(int id, String name, String source) throws IOException {
+    DeviceRecord mortal = device(id, name, source, 77_000 + id);
+    file("sys/block/ublkb" + id + "/dev", "259:" + id + "\n");
+    file("dev/ublkb" + id, "");
+    DeviceRecord lost =
+        mortal.with(
+            new Disk(64 << 20, 512, 512 << 10, 2, 128, false),
+            new DeviceRecord.Recovery(4711, "the disk", 0, false, null));
+    registry().write(lost);
+    return lost;
   }
 
   /// The same with a living server and a disk.

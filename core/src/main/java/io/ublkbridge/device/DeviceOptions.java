@@ -12,8 +12,16 @@ import io.ublkbridge.target.Geometry;
 /// @param maxIoBytes the longest request, a multiple of 4096, at most [#MAX_IO_BYTES]
 /// @param blockBytes the smallest logical block, 512 or 4096; the target may need more
 /// @param readOnly whether the disk is read-only whatever the target allows
+/// @param recovery whether the disk outlives its server where the target can be taken over: its I/O
+///   then waits for another server
 public record DeviceOptions(
-    int id, int queues, int depth, int maxIoBytes, int blockBytes, boolean readOnly) {
+    int id,
+    int queues,
+    int depth,
+    int maxIoBytes,
+    int blockBytes,
+    boolean readOnly,
+    boolean recovery) {
   public static final int ANY_ID = -1;
   public static final int DEFAULT_DEPTH = 128;
   public static final int DEFAULT_MAX_IO_BYTES = 512 << 10;
@@ -40,6 +48,17 @@ public record DeviceOptions(
         blockBytes == Geometry.MIN_BLOCK_BYTES || blockBytes == Geometry.MAX_BLOCK_BYTES,
         "a block is 512 or 4096 bytes",
         blockBytes);
+  }
+
+  /// A device that ends with its server.
+  public DeviceOptions(
+      int id, int queues, int depth, int maxIoBytes, int blockBytes, boolean readOnly) {
+    this(id, queues, depth, maxIoBytes, blockBytes, readOnly, false);
+  }
+
+  /// The same with or without recovery.
+  public DeviceOptions withRecovery(boolean wanted) {
+    return new DeviceOptions(id, queues, depth, maxIoBytes, blockBytes, readOnly, wanted);
   }
 
   public static DeviceOptions defaults() {

@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
@@ -36,11 +37,18 @@ import org.slf4j.LoggerFactory;
 /// ADD_DEV → SET_PARAMS → open, map → open target queues → FETCH every tag → START_DEV → … →
 /// STOP_DEV → every tag aborted → leave the ring → close target queues → unmap, close → DEL_DEV
 /// ```
+///
+/// [DeviceRecovery] begins in the middle, with a device that is there already.
 public final class UblkDevice {
   private static final Logger log = LoggerFactory.getLogger(UblkDevice.class);
   private static final long REQUIRED_FLAGS =
       UblkAbi.UBLK_F_USER_COPY | UblkAbi.UBLK_F_CMD_IOCTL_ENCODE;
+  private static final long RECOVERY_FLAGS =
+      UblkAbi.UBLK_F_USER_RECOVERY | UblkAbi.UBLK_F_USER_RECOVERY_REISSUE;
   private static final Duration COMMAND_DEADLINE = Duration.ofSeconds(30);
+
+  /// For a target to make durable what it has acknowledged before; as long as for a detach.
+  private static final Duration FLUSH_DEADLINE = Duration.ofMinutes(10);
 
   /// A queue's kernel side, target side, and the loop that both live on.
   private record Lane(IoUringDriver driver, TargetQueue queue, IoEventLoop loop) {}
@@ -76,7 +84,15 @@ public final class UblkDevice {
       log.info("using {} of {} queues: more are no use to this target", queues, options.queues());
     }
     int maxIo = Math.min(options.maxIoBytes(), target.geometry().maxIoBytes());
-    DeviceInfo info = add(control, options, queues, maxIo);
+    boolean recovery = options.recovery() && target.succession().isPresent();
+    if (options.recovery() && !recovery) {
+      log.info("if this server dies, its disk goes with it: no other could go on with this target");
+    }
+    long flags = recovery ? REQUIRED_FLAGS | RECOVERY_FLAGS : REQUIRED_FLAGS;
+    DeviceInfo info =
+        add(
+            control,
+            DeviceInfo.wanted(queues, options.depth(), maxIo, options.id(), flags, newMark()));
     try {
       listener.added(info.id());
       control.setParams(
@@ -92,17 +108,14 @@ public final class UblkDevice {
     }
   }
 
-  private static DeviceInfo add(
-      ControlDevice control, DeviceOptions options, int queues, int maxIoBytes) {
-    DeviceInfo wanted =
-        DeviceInfo.wanted(queues, options.depth(), maxIoBytes, options.id(), REQUIRED_FLAGS);
+  /// Which no other device of this machine has.
+  private static long newMark() {
+    return new SplittableRandom().nextLong();
+  }
+
+  private static DeviceInfo add(ControlDevice control, DeviceInfo wanted) {
     DeviceInfo info = control.add(wanted, COMMAND_DEADLINE);
-    boolean asWanted =
-        (info.flags() & REQUIRED_FLAGS) == REQUIRED_FLAGS
-            && info.queues() <= queues
-            && info.depth() == options.depth()
-            && info.maxIoBytes() == maxIoBytes;
-    if (!asWanted) {
+    if (!isAsWanted(info, wanted)) {
       UblkException refused =
           new UblkException(
               "the kernel made something else of the device than was asked for: "
@@ -113,6 +126,52 @@ public final class UblkDevice {
       throw refused;
     }
     return info;
+  }
+
+  /// The kernel clears flags that it does not know, and lowers the number of queues.
+  static boolean isAsWanted(DeviceInfo info, DeviceInfo wanted) {
+    return (info.flags() & wanted.flags()) == wanted.flags()
+        && info.queues() <= wanted.queues()
+        && info.depth() == wanted.depth()
+        && info.maxIoBytes() == wanted.maxIoBytes()
+        && info.mark() == wanted.mark();
+  }
+
+  /// Whether this device's disk stays when its server dies.
+  public boolean recoverable() {
+    return (info.flags() & RECOVERY_FLAGS) == RECOVERY_FLAGS;
+  }
+
+  /// Goes on with a device for which START_USER_RECOVERY was done.
+  ///
+  /// On failure this process must end: only then does the kernel let the disk wait again.
+  ///
+  /// @param info the kernel's word on it
+  /// @throws InheritedWritesException if the target cannot make durable what it acknowledged to the
+  ///   old server
+  static UblkDevice resume(
+      ControlDevice control,
+      DeviceInfo info,
+      BoundedTarget target,
+      QueueLoops loops,
+      DeviceListener listener)
+      throws TargetOpenException, InheritedWritesException {
+    UblkDevice device = new UblkDevice(control, info, CharDevice.open(info.id(), info.depth()));
+    device.openLanes(target, loops, listener::failed);
+    device.fetch();
+    if (target.capabilities().volatileCache()) {
+      device.flushInherited();
+    }
+    control.endRecovery(info.id(), ProcessHandle.current().pid(), COMMAND_DEADLINE);
+    return device;
+  }
+
+  /// What the old server knew of unflushed writes died with it, so this one begins with none.
+  private void flushInherited() throws InheritedWritesException {
+    Lane lane = lanes.getFirst();
+    InheritedFlush flush = new InheritedFlush();
+    lane.loop().execute(() -> lane.queue().submit(flush));
+    flush.await(FLUSH_DEADLINE);
   }
 
   private static void deleteAfterFailure(ControlDevice control, int id, Exception reason) {
@@ -126,25 +185,34 @@ public final class UblkDevice {
   private void serve(BlockTarget target, QueueLoops loops, Consumer<Throwable> failureHandler)
       throws TargetOpenException {
     try {
-      for (int index = 0; index < info.queues(); index++) {
-        QueueContext context =
-            new QueueContext(
-                index, info.queues(), info.depth(), info.maxIoBytes(), loops.loop(index));
-        TargetQueue queue = target.openQueue(context);
-        IoUringDriver driver =
-            new IoUringDriver(
-                charDevice, context, "ublkb" + id() + " queue " + index, queue, failureHandler);
-        lanes.add(new Lane(driver, queue, context.eventLoop()));
-      }
-      for (Lane lane : lanes) {
-        IoRegistration registration =
-            await(lane.loop().register(lane.driver()), "joining its event loop");
-        await(lane.loop().submit(() -> lane.driver().start(registration)), "fetching its tags");
-      }
+      openLanes(target, loops, failureHandler);
+      fetch();
       control.start(id(), ProcessHandle.current().pid(), COMMAND_DEADLINE);
     } catch (TargetOpenException | RuntimeException e) {
       abandonStart(e);
       throw e;
+    }
+  }
+
+  private void openLanes(BlockTarget target, QueueLoops loops, Consumer<Throwable> failureHandler)
+      throws TargetOpenException {
+    for (int index = 0; index < info.queues(); index++) {
+      QueueContext context =
+          new QueueContext(
+              index, info.queues(), info.depth(), info.maxIoBytes(), loops.loop(index));
+      TargetQueue queue = target.openQueue(context);
+      IoUringDriver driver =
+          new IoUringDriver(
+              charDevice, context, "ublkb" + id() + " queue " + index, queue, failureHandler);
+      lanes.add(new Lane(driver, queue, context.eventLoop()));
+    }
+  }
+
+  private void fetch() {
+    for (Lane lane : lanes) {
+      IoRegistration registration =
+          await(lane.loop().register(lane.driver()), "joining its event loop");
+      await(lane.loop().submit(() -> lane.driver().start(registration)), "fetching its tags");
     }
   }
 

@@ -117,6 +117,33 @@ public final class ControlDevice implements AutoCloseable {
         _ -> new ControlCommand(UblkAbi.UBLK_U_CMD_STOP_DEV, id, MemorySegment.NULL, 0, 0));
   }
 
+  /// Prepares a device whose server has died for another one, which then opens `/dev/ublkcN` and
+  /// fetches every tag. From now on the device belongs to this process.
+  ///
+  /// @throws UblkException with EBUSY while the kernel has not let go of the old server, or another
+  ///   process is taking over; EINVAL for a device that was not made to be taken over
+  public void startRecovery(int id, Duration deadline) {
+    run(
+        "START_USER_RECOVERY of device " + id,
+        deadline,
+        _ ->
+            new ControlCommand(
+                UblkAbi.UBLK_U_CMD_START_USER_RECOVERY, id, MemorySegment.NULL, 0, 0));
+  }
+
+  /// Lets the I/O go on that has waited since the old server's death. Waits until every tag has
+  /// been fetched; requests may arrive before it returns.
+  ///
+  /// @param serverPid the process that has `/dev/ublkcN` open
+  public void endRecovery(int id, long serverPid, Duration deadline) {
+    run(
+        "END_USER_RECOVERY of device " + id,
+        deadline,
+        _ ->
+            new ControlCommand(
+                UblkAbi.UBLK_U_CMD_END_USER_RECOVERY, id, MemorySegment.NULL, serverPid, 0));
+  }
+
   /// Deletes the device; waits until `/dev/ublkcN` is closed and unmapped everywhere.
   public void delete(int id, Duration deadline) {
     run(

@@ -18,8 +18,16 @@ import java.lang.foreign.StructLayout;
 /// @param id the number in `/dev/ublkbN`; -1 lets ADD_DEV pick one
 /// @param serverPid whose device it is, -1 before START_DEV; the kernel's word
 /// @param flags `UBLK_F_*`; the kernel clears those it does not know
+/// @param mark what the server that added it wants to know it by; the kernel only keeps it
 public record DeviceInfo(
-    int queues, int depth, int state, int maxIoBytes, int id, int serverPid, long flags) {
+    int queues,
+    int depth,
+    int state,
+    int maxIoBytes,
+    int id,
+    int serverPid,
+    long flags,
+    long mark) {
   static final StructLayout LAYOUT =
       MemoryLayout.structLayout(
               JAVA_SHORT.withName("nr_hw_queues"),
@@ -45,10 +53,12 @@ public record DeviceInfo(
   private static final long DEV_ID = LAYOUT.byteOffset(groupElement("dev_id"));
   private static final long UBLKSRV_PID = LAYOUT.byteOffset(groupElement("ublksrv_pid"));
   private static final long FLAGS = LAYOUT.byteOffset(groupElement("flags"));
+  private static final long UBLKSRV_FLAGS = LAYOUT.byteOffset(groupElement("ublksrv_flags"));
 
   /// What to ask ADD_DEV for.
-  public static DeviceInfo wanted(int queues, int depth, int maxIoBytes, int id, long flags) {
-    return new DeviceInfo(queues, depth, UblkAbi.UBLK_S_DEV_DEAD, maxIoBytes, id, -1, flags);
+  public static DeviceInfo wanted(
+      int queues, int depth, int maxIoBytes, int id, long flags, long mark) {
+    return new DeviceInfo(queues, depth, UblkAbi.UBLK_S_DEV_DEAD, maxIoBytes, id, -1, flags, mark);
   }
 
   static DeviceInfo readFrom(MemorySegment source) {
@@ -59,7 +69,8 @@ public record DeviceInfo(
         source.get(JAVA_INT, MAX_IO_BUF_BYTES),
         source.get(JAVA_INT, DEV_ID),
         source.get(JAVA_INT, UBLKSRV_PID),
-        source.get(JAVA_LONG, FLAGS));
+        source.get(JAVA_LONG, FLAGS),
+        source.get(JAVA_LONG, UBLKSRV_FLAGS));
   }
 
   void writeTo(MemorySegment target) {
@@ -71,5 +82,6 @@ public record DeviceInfo(
     target.set(JAVA_INT, DEV_ID, id);
     target.set(JAVA_INT, UBLKSRV_PID, serverPid);
     target.set(JAVA_LONG, FLAGS, flags);
+    target.set(JAVA_LONG, UBLKSRV_FLAGS, mark);
   }
 }

@@ -5,13 +5,15 @@ public final class UblkAbi {
   private UblkAbi() {}
 
   // Control commands, ioctl-encoded ('u', number, 32 bytes); read-only ones are _IOR, others _IOWR.
-  // Recovery, resize and the 7.x commands join here with the issue that brings them.
+  // Resize and the 7.x commands join here with the issue that brings them.
   static final int UBLK_U_CMD_ADD_DEV = 0xc0207504;
   static final int UBLK_U_CMD_DEL_DEV = 0xc0207505;
   static final int UBLK_U_CMD_START_DEV = 0xc0207506;
   static final int UBLK_U_CMD_STOP_DEV = 0xc0207507;
   static final int UBLK_U_CMD_SET_PARAMS = 0xc0207508;
   static final int UBLK_U_CMD_GET_PARAMS = 0x80207509;
+  static final int UBLK_U_CMD_START_USER_RECOVERY = 0xc0207510;
+  static final int UBLK_U_CMD_END_USER_RECOVERY = 0xc0207511;
   static final int UBLK_U_CMD_GET_DEV_INFO2 = 0x80207512;
   static final int UBLK_U_CMD_GET_FEATURES = 0x80207513;
 

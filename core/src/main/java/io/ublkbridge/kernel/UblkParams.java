@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemoryLayout.PathElement;
 import java.lang.foreign.MemorySegment;
@@ -110,6 +111,19 @@ public record UblkParams(
         source.get(JAVA_LONG, DEV_SECTORS) << UblkAbi.SECTOR_SHIFT,
         discards ? bytes(source.get(JAVA_INT, MAX_DISCARD_SECTORS)) : 0,
         discards ? bytes(source.get(JAVA_INT, MAX_WRITE_ZEROES_SECTORS)) : 0);
+  }
+
+  public boolean isReadOnly() {
+    return (attributes & UblkAbi.UBLK_ATTR_READ_ONLY) != 0;
+  }
+
+  /// The same as the kernel gives it back, with limits that do not fit lowered.
+  public UblkParams asKept() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment memory = arena.allocate(LAYOUT);
+      writeTo(memory);
+      return readFrom(memory);
+    }
   }
 
   private int types() {

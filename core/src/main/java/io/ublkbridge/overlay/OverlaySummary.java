@@ -1,8 +1,8 @@
 package io.ublkbridge.overlay;
 
 import io.netty.channel.IoEventLoop;
-import io.ublkbridge.kernel.AllocatedBytes;
 import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.FileStatus;
 import io.ublkbridge.kernel.Posix;
 import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.TargetOpenException;
@@ -57,7 +57,9 @@ public record OverlaySummary(
             opened.clean(),
             map.dataBlocks() * OverlayLayout.BLOCK_BYTES,
             map.zeroBlocks() * OverlayLayout.BLOCK_BYTES,
-            AllocatedBytes.of(eventLoop, fd, TIMEOUT));
+            FileStatus.of(eventLoop, fd, TIMEOUT).stream()
+                .mapToLong(FileStatus::allocatedBytes)
+                .findAny());
       }
     } catch (IOException e) {
       throw new TargetOpenException(Reason.FAILED, String.valueOf(e.getMessage()), null, e);

@@ -1,7 +1,7 @@
 package io.ublkbridge.overlay;
 
 import io.netty.channel.IoEventLoop;
-import io.ublkbridge.kernel.AllocatedBytes;
+import io.ublkbridge.kernel.FileStatus;
 import io.ublkbridge.kernel.Posix;
 import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.BlockTarget;
@@ -10,6 +10,7 @@ import io.ublkbridge.target.ForwardingTarget;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.Succession;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetQueue;
@@ -100,9 +101,15 @@ public final class OverlayTarget extends ForwardingTarget {
 
   private synchronized void putAllocated(Map<String, Object> overlay) {
     if (!closed) {
-      AllocatedBytes.of(eventLoop, file.fd(), DETAILS_TIMEOUT)
-          .ifPresent(bytes -> overlay.put("allocatedBytes", bytes));
+      FileStatus.of(eventLoop, file.fd(), DETAILS_TIMEOUT)
+          .ifPresent(status -> overlay.put("allocatedBytes", status.allocatedBytes()));
     }
+  }
+
+  /// Which blocks were written since the last flush is known to the process alone.
+  @Override
+  public Optional<Succession> succession() {
+    return Optional.empty();
   }
 
   /// What is written here changes the contents.

@@ -28,6 +28,13 @@ public interface BlockTarget extends AutoCloseable {
     return Optional.empty();
   }
 
+  /// How another process may go on with this disk when the one that serves it has died, its I/O
+  /// still waiting and part of it sent a second time. Empty where a disk must end with its server,
+  /// because something that was acknowledged ends with it.
+  default Optional<Succession> succession() {
+    return Optional.empty();
+  }
+
   /// What the target waits for now, if it does. Unlike the rest this may be asked at any time.
   default Optional<Outage> outage() {
     return Optional.empty();

@@ -43,6 +43,11 @@ public abstract class ForwardingTarget implements BlockTarget {
   }
 
   @Override
+  public Optional<Succession> succession() {
+    return next.succession();
+  }
+
+  @Override
   public Optional<Outage> outage() {
     return next.outage();
   }

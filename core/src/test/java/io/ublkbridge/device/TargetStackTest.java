@@ -11,6 +11,7 @@ import io.ublkbridge.target.FixedTarget;
 import io.ublkbridge.target.ForwardingTarget;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.OpenContext;
+import io.ublkbridge.target.Succession;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetProvider;
 import io.ublkbridge.target.TargetQueue;
@@ -21,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
@@ -40,6 +42,21 @@ class TargetStackTest {
       assertEquals(4, target.capabilities().queues());
     }
     assertEquals(List.of("open for writing", "close"), log);
+  }
+
+  /// Which blocks an overlay holds is known to the process that dies.
+  @Test
+  void onlyWithoutAnOverlayMayAnotherServerGoOn() throws Exception {
+    try (BlockTarget target = open(Map.of("cache", "4M"), true)) {
+      assertEquals("fixed", target.succession().orElseThrow().identity());
+    }
+    Map<String, String> options = Map.of("overlay", directory.resolve("o").toString());
+    try (BlockTarget target = open(options, false)) {
+      assertTrue(target.succession().isEmpty());
+    }
+    try (BlockTarget target = open(options, true)) {
+      assertTrue(target.succession().isEmpty());
+    }
   }
 
   @Test
@@ -118,6 +135,11 @@ class TargetStackTest {
   private final class Logged extends ForwardingTarget {
     Logged(BlockTarget next) {
       super(next);
+    }
+
+    @Override
+    public Optional<Succession> succession() {
+      return Optional.of(new Succession("fixed"));
     }
 
     @Override

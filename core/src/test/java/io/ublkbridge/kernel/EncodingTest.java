@@ -18,7 +18,7 @@ final class EncodingTest {
   void deviceInfoSurvives() {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment memory = arena.allocate(DeviceInfo.LAYOUT);
-      DeviceInfo info = new DeviceInfo(4096, 4096, 3, 32 << 20, 1048575, -1, -1L >>> 1);
+      DeviceInfo info = new DeviceInfo(4096, 4096, 3, 32 << 20, 1048575, -1, -1L >>> 1, -2L);
       info.writeTo(memory);
       assertEquals(info, DeviceInfo.readFrom(memory));
     }

@@ -3,13 +3,21 @@ package io.ublkbridge.loop;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /// What sysfs says of a block device (Documentation/ABI/stable/sysfs-block in the kernel).
 ///
 /// @param sizeBytes how long it is
 /// @param blockBytes its logical block: shorter holes cannot be punched
 /// @param writesZeroes whether it can zero a range by itself
-record BlockDeviceInfo(long sizeBytes, int blockBytes, boolean writesZeroes, boolean rotational) {
+/// @param identity the kernel's number of this very disk, which no other has had since boot, and
+///   which part of it this is; empty before Linux 5.15
+record BlockDeviceInfo(
+    long sizeBytes,
+    int blockBytes,
+    boolean writesZeroes,
+    boolean rotational,
+    Optional<String> identity) {
   private static final int SECTOR_BYTES = 512;
 
   static BlockDeviceInfo of(String path) throws IOException {
@@ -29,7 +37,15 @@ record BlockDeviceInfo(long sizeBytes, int blockBytes, boolean writesZeroes, boo
         number(sysfs.resolve("size")) * SECTOR_BYTES,
         Math.toIntExact(number(queue.resolve("logical_block_size"))),
         number(queue.resolve("write_zeroes_max_bytes")) > 0,
-        number(queue.resolve("rotational")) != 0);
+        number(queue.resolve("rotational")) != 0,
+        identity(sysfs, queue.resolveSibling("diskseq")));
+  }
+
+  private static Optional<String> identity(Path sysfs, Path diskNumber) throws IOException {
+    if (Files.notExists(diskNumber)) {
+      return Optional.empty();
+    }
+    return Optional.of("disk number " + number(diskNumber) + ", " + sysfs.getFileName());
   }
 
   private static long number(Path attribute) throws IOException {

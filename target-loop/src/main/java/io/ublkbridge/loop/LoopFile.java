@@ -7,6 +7,7 @@ import io.ublkbridge.target.Geometry;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -18,6 +19,8 @@ import org.slf4j.LoggerFactory;
 ///
 /// @param path absolute, for messages
 /// @param fd ours
+/// @param identity names the file or disk itself, whatever its path leads to later; empty if it
+///   cannot be told from others
 /// @param claim the channel that holds the lock; null for a block device, which is claimed by
 ///   `O_EXCL`
 record LoopFile(
@@ -26,6 +29,7 @@ record LoopFile(
     boolean blockDevice,
     Geometry geometry,
     Capabilities capabilities,
+    Optional<String> identity,
     @Nullable FileChannel claim)
     implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(LoopFile.class);

@@ -2,6 +2,7 @@ package io.ublkbridge.loop;
 
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.FileOps;
+import io.ublkbridge.kernel.FileStatus;
 import io.ublkbridge.kernel.Posix;
 import io.ublkbridge.kernel.RingCall;
 import io.ublkbridge.kernel.RingFile;
@@ -139,6 +140,9 @@ final class LoopOpener {
         blockDevice,
         geometry,
         readOnly ? capabilities.asReadOnly() : capabilities,
+        device == null
+            ? FileStatus.of(context.eventLoop(), fd, context.timeout()).map(FileStatus::identity)
+            : device.identity(),
         blockDevice ? null : claim(fd, readOnly));
   }
 

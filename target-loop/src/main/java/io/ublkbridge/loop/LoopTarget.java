@@ -1,8 +1,8 @@
 package io.ublkbridge.loop;
 
 import io.netty.channel.IoEventLoop;
-import io.ublkbridge.kernel.AllocatedBytes;
 import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.FileStatus;
 import io.ublkbridge.kernel.Posix;
 import io.ublkbridge.kernel.RingFile;
 import io.ublkbridge.target.BlockTarget;
@@ -10,6 +10,7 @@ import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.Succession;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetQueue;
@@ -17,6 +18,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.RejectedExecutionException;
 
 /// A disk in a local file or block device: `file:PATH`.
@@ -65,9 +67,16 @@ final class LoopTarget implements BlockTarget {
 
   private synchronized void putAllocated(Map<String, Object> details) {
     if (!closed) {
-      AllocatedBytes.of(eventLoop, file.fd(), DETAILS_TIMEOUT)
-          .ifPresent(bytes -> details.put("allocatedBytes", bytes));
+      FileStatus.of(eventLoop, file.fd(), DETAILS_TIMEOUT)
+          .ifPresent(status -> details.put("allocatedBytes", status.allocatedBytes()));
     }
+  }
+
+  /// What a dead server had written is in the page cache of this machine, which forgets nothing by
+  /// that; and a process is only gone when its operations on the file are.
+  @Override
+  public Optional<Succession> succession() {
+    return file.identity().map(Succession::new);
   }
 
   @Override

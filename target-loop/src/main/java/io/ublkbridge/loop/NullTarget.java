@@ -5,8 +5,10 @@ import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.Succession;
 import io.ublkbridge.target.TargetQueue;
 import java.util.Map;
+import java.util.Optional;
 
 /// A disk that does nothing, for measuring everything around it: `null:SIZE`.
 ///
@@ -44,6 +46,11 @@ final class NullTarget implements BlockTarget {
   @Override
   public Map<String, Object> details() {
     return Map.of("contents", "undefined: nothing is stored");
+  }
+
+  @Override
+  public Optional<Succession> succession() {
+    return Optional.of(new Succession("nothing"));
   }
 
   @Override

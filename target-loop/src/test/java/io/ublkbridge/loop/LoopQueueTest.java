@@ -16,6 +16,7 @@ import io.ublkbridge.target.RecordedRequest;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -285,6 +286,7 @@ class LoopQueueTest {
         false,
         new Geometry(1 << 20, 512, 4096, 1 << 20, 1 << 20),
         new Capabilities(false, true, true, holes, true, false, 1),
+        Optional.empty(),
         null);
   }
 

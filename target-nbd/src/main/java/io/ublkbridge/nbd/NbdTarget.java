@@ -10,6 +10,7 @@ import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.Succession;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetQueue;
@@ -167,6 +168,14 @@ final class NbdTarget implements BlockTarget {
     details.put("reconnects", (long) reconnector.state().reconnects());
     details.put("writesDoneAgain", reconnector.state().replays());
     return details;
+  }
+
+  /// What the server has acknowledged it keeps without us, unless it crashes too before the next
+  /// FLUSH. What was sent and not read yet, it may still read: the connections of a dead process
+  /// are reset, but that comes behind.
+  @Override
+  public Optional<Succession> succession() {
+    return Optional.of(new Succession(negotiated.identity(), FENCE_TIME));
   }
 
   @Override

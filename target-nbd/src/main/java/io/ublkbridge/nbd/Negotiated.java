@@ -24,6 +24,12 @@ record Negotiated(
     exports = List.copyOf(exports);
   }
 
+  /// Names the export among those that the same URI may lead to at another time.
+  String identity() {
+    return "export '%s' (%s) of %s bytes"
+        .formatted(name, description, Long.toUnsignedString(info.sizeBytes()));
+  }
+
   /// What keeps another connection from being used in this one's place: whatever would make a
   /// request mean something else, or fail, or reach another disk.
   ///

@@ -21,6 +21,7 @@ import io.ublkbridge.target.TargetUri;
 import io.ublkbridge.target.UringLoops;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.ServiceLoader;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -48,6 +49,12 @@ final class NbdTargetTest {
     assertTrue(
         schemes.contains(Set.of("nbd", "nbd+unix", "nbd+vsock", "nbds", "nbds+unix", "nbds+vsock")),
         schemes.toString());
+  }
+
+  @Test
+  void anExportIsKnownByNameWordsAndSize() {
+    Negotiated disk = new Negotiated(info(ALL), "disk", "of db1", List.of(), OptionalInt.empty());
+    assertEquals("export 'disk' (of db1) of 1048576 bytes", disk.identity());
   }
 
   @Test

@@ -6,6 +6,7 @@ import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.Outage;
 import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.Succession;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetQueue;
 import java.time.Duration;
@@ -151,6 +152,12 @@ final class S3ImageTarget implements BlockTarget {
                 Long.toString(object.sizeBytes()),
                 image.frames() == null ? "" : "zstd")
             .strip());
+  }
+
+  /// Nothing is written, and each READ names the version of the object that it wants.
+  @Override
+  public Optional<Succession> succession() {
+    return contentIdentity().map(identity -> new Succession(identity.replace('\n', ' ')));
   }
 
   @Override

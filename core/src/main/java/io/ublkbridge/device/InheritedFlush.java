@@ -1,0 +1,50 @@
+package io.ublkbridge.device;
+
+import io.ublkbridge.kernel.UblkException;
+import io.ublkbridge.target.InternalRequest;
+import io.ublkbridge.target.IoError;
+import io.ublkbridge.target.Operation;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+
+/// The FLUSH that comes before everything else when a device is taken over.
+final class InheritedFlush extends InternalRequest {
+  private final CompletableFuture<Boolean> ended = new CompletableFuture<>();
+
+  InheritedFlush() {
+    super(Operation.FLUSH);
+  }
+
+  /// For control threads.
+  ///
+  /// @throws InheritedWritesException if the target refuses
+  /// @throws UblkException if it does not answer in time
+  void await(Duration deadline) throws InheritedWritesException {
+    try {
+      var _ = ended.get(deadline.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (ExecutionException e) {
+      throw new InheritedWritesException(String.valueOf(e.getMessage()), e);
+    } catch (TimeoutException e) {
+      throw new UblkException(
+          "the target did not flush what was written before within " + deadline.toSeconds() + " s");
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new UblkException("interrupted while what was written before was flushed");
+    }
+  }
+
+  @Override
+  public void complete() {
+    ended.complete(true);
+  }
+
+  @Override
+  public void fail(IoError error, @Nullable Throwable cause) {
+    ended.completeExceptionally(cause == null ? new IOException(error.toString()) : cause);
+  }
+}

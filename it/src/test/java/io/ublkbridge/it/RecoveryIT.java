@@ -1,0 +1,194 @@
+package io.ublkbridge.it;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.ublkbridge.it.NbdServer.Kind;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Disks that outlive their servers: whoever uses them notices a pause, and a disk that cannot be
+/// served on as it was is left waiting.
+///
+/// `-Dsoak.seconds=N` writes for N seconds; from a minute on a server is killed two seconds after
+/// each time that the disk is served again, else once.
+final class RecoveryIT {
+  private static final int SECONDS = Integer.getInteger("soak.seconds", 7);
+  private static final Duration DEADLINE = Duration.ofMinutes(4);
+  private static final long SIZE = 64L << 20;
+
+  @TempDir Path dir;
+  private HostState before = HostState.now();
+
+  @BeforeEach
+  void remember() {
+    before = HostState.now();
+  }
+
+  @AfterEach
+  void nothingIsLeftBehind() {
+    before.assertUnchanged();
+  }
+
+  @Test
+  void aKilledServerOfAFileIsNotNoticed() throws Exception {
+    try (Disk disk = Disk.attach("file:" + image(), "--name", "outlives")) {
+      assertUnnoticed(disk);
+    }
+  }
+
+  @Test
+  void aKilledServerOfAnNbdExportIsNotNoticed() throws Exception {
+    try (NbdServer server = NbdServer.serve(Kind.NBDKIT, image());
+        Disk disk = Disk.attach(server.uri(), "--name", "outlives")) {
+      assertUnnoticed(disk);
+    }
+  }
+
+  /// With the watcher out of the way, step by step: a changed target is refused, the old one taken.
+  @Test
+  void aLostDiskWaitsForWhatItWas() throws Exception {
+    Path image = image();
+    Disk disk = Disk.attach("file:" + image, "--name", "waits");
+    Command.shell("printf precious | dd of=%s oflag=direct conv=sync".formatted(disk.path()));
+    loseServer(disk);
+    Process reader = read(disk);
+    assertEquals("lost", Command.json("state", "status", "waits", "--json"));
+
+    Command.shell("truncate -s %d %s".formatted(SIZE + 4096, image));
+    Command refused = Command.ublkBridge("recover", "waits").exited(1);
+    String expected = "its size was %d bytes and is %d".formatted(SIZE, SIZE + 4096);
+    assertTrue(refused.errors().contains(expected), refused.errors());
+    assertEquals("lost", Command.json("state", "status", "waits", "--json"));
+    assertTrue(reader.isAlive(), "who reads goes on waiting");
+
+    Command.shell("truncate -s %d %s".formatted(SIZE, image));
+    Command recovered = Command.ublkBridge("recover", "--all", "--timeout", "4m").succeeded();
+    assertEquals(disk.path() + "\n", recovered.output());
+    assertTrue(reader.waitFor(1, TimeUnit.MINUTES), "who reads goes on");
+    assertEquals(0, reader.exitValue());
+    assertEquals("precious", Command.shell("head -c 8 " + dir.resolve("read")));
+
+    loseServer(disk);
+    Process loser = read(disk);
+    Command.shell("for i in $(seq 100); do pgrep -x dd && break; sleep 0.1; done");
+    Command inUse = Command.ublkBridge("detach", "waits").exited(4);
+    assertTrue(inUse.errors().contains("its server is gone"), inUse.errors());
+    Instant start = Instant.now();
+    Command.ublkBridge("detach", "--force", "waits").succeeded();
+    assertTrue(Duration.between(start, Instant.now()).toSeconds() < 60, "it does not hang");
+    assertTrue(loser.waitFor(1, TimeUnit.MINUTES));
+    assertNotEquals(0, loser.exitValue());
+    assertTrue(Files.notExists(disk.path()));
+    Command.shell("rm /var/log/ublk-bridge/*.log");
+  }
+
+  private Path image() {
+    Path image = dir.resolve("disk.img");
+    Command.shell("truncate -s %d %s".formatted(SIZE, image));
+    return image;
+  }
+
+  private Process read(Disk disk) throws IOException {
+    return new ProcessBuilder(
+            "dd", "if=" + disk.path(), "of=" + dir.resolve("read"), "count=1", "iflag=direct")
+        .redirectErrorStream(true)
+        .redirectOutput(dir.resolve("dd.log").toFile())
+        .start();
+  }
+
+  /// Kills a server, and first the one who would see to another.
+  private void loseServer(Disk disk) {
+    String pid = record(disk).get("pid").asText();
+    Command.shell("kill -9 $(ps -o ppid= -p %1$s) && kill -9 %1$s".formatted(pid));
+    Command.shell("while kill -0 %s 2>/dev/null; do sleep 0.1; done".formatted(pid));
+  }
+
+  private static JsonNode record(Disk disk) {
+    String id = disk.name().substring("ublkb".length());
+    try {
+      return new ObjectMapper().readTree(Path.of("/run/ublk-bridge", id + ".json").toFile());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private void assertUnnoticed(Disk disk) throws Exception {
+    Command.shell("dmesg --clear");
+    AtomicBoolean over = new AtomicBoolean();
+    List<Long> pausesMillis = new ArrayList<>();
+    Thread killer = Thread.ofPlatform().start(() -> killUntil(over, disk, pausesMillis));
+    Command written;
+    try {
+      written = writeAndVerify(disk);
+    } finally {
+      over.set(true);
+      killer.join();
+    }
+    written.succeeded();
+    pausesMillis.sort(null);
+    System.out.printf(
+        "%d kills, pauses of %d ms (median), %d ms (worst)%n",
+        pausesMillis.size(),
+        pausesMillis.get((pausesMillis.size() - 1) / 2),
+        pausesMillis.getLast());
+    assertEquals(pausesMillis.size(), record(disk).get("recoveries").asInt());
+    assertEquals("", Command.shell("dmesg | grep -i 'I/O error' || true"));
+  }
+
+  private static void killUntil(AtomicBoolean over, Disk disk, List<Long> pausesMillis) {
+    // In an emulator one server's start takes longer than the short form may.
+    while (!over.get() && (SECONDS >= 60 || pausesMillis.isEmpty())) {
+      LockSupport.parkNanos(TimeUnit.SECONDS.toNanos(2));
+      JsonNode served = record(disk);
+      Instant killed = Instant.now();
+      Command.shell("kill -9 " + served.get("pid").asText());
+      while (!goesOn(record(disk), served)) {
+        if (Instant.now().isAfter(killed.plus(DEADLINE))) {
+          throw new AssertionError("nobody took it over: " + record(disk));
+        }
+        LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(50));
+      }
+      pausesMillis.add(Duration.between(killed, Instant.now()).toMillis());
+    }
+  }
+
+  private static boolean goesOn(JsonNode now, JsonNode before) {
+    return now.get("recoveries").asInt() > before.get("recoveries").asInt()
+        && !now.get("recovery").get("underWay").asBoolean();
+  }
+
+  private static Command writeAndVerify(Disk disk) {
+    return Command.run(
+        "fio",
+        "--name=kill",
+        "--filename=" + disk.path(),
+        "--rw=randwrite",
+        "--bs=4k",
+        "--size=32M",
+        "--ioengine=libaio",
+        "--direct=1",
+        "--iodepth=64",
+        "--verify=crc32c",
+        "--verify_backlog=2048",
+        "--verify_fatal=1",
+        "--time_based",
+        "--runtime=" + SECONDS);
+  }
+}
