@@ -20,6 +20,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -46,7 +47,9 @@ final class RecoveryIT {
     before.assertUnchanged();
   }
 
+  /// Shortly, [#aLostDiskWaitsForWhatItWas] shows the same of a file.
   @Test
+  @Tag("long")
   void aKilledServerOfAFileIsNotNoticed() throws Exception {
     try (Disk disk = Disk.attach("file:" + image(), "--name", "outlives")) {
       assertUnnoticed(disk);
