@@ -20,6 +20,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -47,6 +48,7 @@ final class RecoveryIT {
   }
 
   @Test
+  @Tag("long")
   void aKilledServerOfAFileIsNotNoticed() throws Exception {
     try (Disk disk = Disk.attach("file:" + image(), "--name", "outlives")) {
       assertUnnoticed(disk);
