@@ -22,8 +22,9 @@ import picocli.CommandLine.Spec;
     name = "attach",
     header = "Attach a target as a disk, and print the disk's path once it can be used.",
     description = {
-      "Attaching what is attached already prints its path, after recovering it if its server is gone.",
-      "A server process of its own serves the disk; its messages are in /var/log/ublk-bridge/N.log.",
+      "Attaching what is attached already prints its path; if its server is gone it is recovered",
+      "first. A server process of its own serves the disk; its messages are in",
+      "/var/log/ublk-bridge/N.log.",
       "",
       "URI is one of nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, both with nbds in",
       "place of nbd for TLS, s3://BUCKET/KEY, file:PATH, memory:SIZE, null:SIZE. Sizes take K, M,",
@@ -115,8 +116,8 @@ final class AttachCommand implements Verb {
   @Option(
       names = "--no-recovery",
       description =
-          "Let the disk end with its server. Default: if the server dies, requests wait for another"
-              + " one, which is started at once; not for memory: and --overlay, whose data dies too.")
+          "Let the disk end with its server. Default: if the server dies, requests wait for the next,"
+              + " which is started at once; not so with memory: and --overlay.")
   private boolean noRecovery;
 
   AttachCommand(Answer answer, Host host) {

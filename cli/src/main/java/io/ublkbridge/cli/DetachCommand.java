@@ -14,8 +14,9 @@ import picocli.CommandLine.Spec;
     name = "detach",
     header = "Flush and take devices away; returns when they are gone.",
     description = {
-      "A device that is mounted, held or open is left alone, and its user is named. One whose server is",
-      "gone cannot be flushed: if it is in use, recover it first, or give its I/O up with --force."
+      "A device that is mounted, held or open is left alone, and its user is named. One whose",
+      "server is gone cannot be flushed: if it is in use, recover it first, or give its I/O up with",
+      "--force."
     },
     footer = {
       "",

@@ -16,8 +16,8 @@ import picocli.CommandLine.Option;
     name = "list",
     header = "Show this machine's devices.",
     description = {
-      "STATE is live, changing (being started or stopped), lost (its server is gone, its I/O waits:",
-      "ublk-bridge recover), recovering, or dead (its server is gone, and the disk with it).",
+      "STATE is live, changing (being started or stopped), lost (its server is gone and its I/O",
+      "waits: ublk-bridge recover), recovering, or dead (its server is gone, the disk with it).",
       "SIZE uses powers of 1024; with --json sizes are bytes.",
       "CACHE is how much of its cache a device uses, HITS which part of its reads was in it: '-' for",
       "a device without a cache, or one whose server does not answer at once, or not to you."

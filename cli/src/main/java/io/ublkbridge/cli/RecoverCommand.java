@@ -17,9 +17,10 @@ import picocli.CommandLine.Spec;
     name = "recover",
     header = "Take over devices whose server is gone, and let their I/O go on.",
     description = {
-      "With the options that they were attached with. A device is taken over only if what is behind",
-      "it is still the same disk, of the same size and with what it could do; if not, its I/O goes on",
-      "waiting. The server's watcher does this by itself; a device that is served is left alone.",
+      "With the options that they were attached with. A device is taken over only if what is",
+      "behind it is still the same disk, of the same size and with what it could do; if not, its",
+      "I/O goes on waiting. The server's watcher does this by itself; a device that is served is",
+      "left alone.",
       "Prints the path of each disk that is served."
     },
     footer = {"", "Examples:", "  ublk-bridge recover vol", "  ublk-bridge recover --all"})
