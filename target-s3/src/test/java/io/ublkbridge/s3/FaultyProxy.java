@@ -79,6 +79,7 @@ public final class FaultyProxy implements AutoCloseable {
   }
 
   private static final int HEAD_BYTES_MAX = 64 << 10;
+  private static final String EXPECT = "Expect";
 
   private final String scheme;
   private final ServerSocket listener;
@@ -224,6 +225,12 @@ public final class FaultyProxy implements AutoCloseable {
       synchronized (requests) {
         request = new Request(requests.size(), head.substring(0, head.indexOf('\r')), head);
         requests.add(request);
+      }
+      if (!request.header(EXPECT).isEmpty()) {
+        // It would wait for the server's word, which comes only after its body.
+        toClient.write("HTTP/1.1 100 Continue\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+        toClient.flush();
+        head = head.replaceAll("(?im)^" + EXPECT + ":.*\r\n", "");
       }
       byte[] body = fromClient.readNBytes((int) contentLength(head));
       Fault fault = plan.faultFor(request);
