@@ -131,7 +131,11 @@ final class S3Opener {
       var _ = await(whole);
     } finally {
       // The memory is the caller's again.
-      lane.loop().submit(() -> call.join().cancel()).syncUninterruptibly();
+      lane.loop()
+          .submit(() -> {
+            var _ = call.thenAccept(ObjectStore.Call::cancel);
+          })
+          .syncUninterruptibly();
     }
   }
 
