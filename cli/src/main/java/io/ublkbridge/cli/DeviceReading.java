@@ -1,22 +1,19 @@
 package io.ublkbridge.cli;
 
+import io.netty.util.concurrent.Ticker;
 import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.target.Operation;
 import java.io.IOException;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
 
 /// What a device was at one moment, with what its server said then.
 ///
 /// @param health as it looks from outside
-/// @param atNanos when the server was asked, by [System#nanoTime]
+/// @param atNanos when the server was asked, by the system's ticker
 /// @param answer null if there is no server or it did not answer in time
 /// @param figures of every operation; nothing done if there is no answer
 record DeviceReading(
@@ -27,21 +24,15 @@ record DeviceReading(
     Map<Operation, OperationFigures> figures) {
   private static final Duration PATIENCE = Duration.ofSeconds(2);
 
-  /// Asks all servers at once, so that one that does not answer holds nobody up for longer than its
-  /// own patience.
+  /// Asks several servers at once, so that one that does not answer holds nobody up for longer than
+  /// its own patience.
   static List<DeviceReading> of(DeviceRegistry registry, List<DeviceRecord> records) {
-    try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
-      List<CompletableFuture<DeviceReading>> readings = new ArrayList<>();
-      for (DeviceRecord record : records) {
-        readings.add(CompletableFuture.supplyAsync(() -> of(registry, record), threads));
-      }
-      return readings.stream().map(CompletableFuture::join).toList();
-    }
+    return records.parallelStream().map(record -> of(registry, record)).toList();
   }
 
   private static DeviceReading of(DeviceRegistry registry, DeviceRecord record) {
     Health health = registry.health(record);
-    long now = System.nanoTime();
+    long now = Ticker.systemTicker().nanoTime();
     if (health == Health.LIVE) {
       try {
         JsonObject answer = new ServerConnection(registry.socket(record.id())).metrics(PATIENCE);

@@ -1,5 +1,6 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.kernel.Deadline;
 import io.ublkbridge.target.Operation;
 import java.io.Console;
 import java.time.Duration;
@@ -95,13 +96,11 @@ final class TopCommand implements Verb {
 
   /// @return whether it was not interrupted
   private boolean pause() {
-    try {
-      Thread.sleep(interval);
-      return true;
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      return false;
+    Deadline end = Deadline.after(interval);
+    while (end.pause()) {
+      // Nothing happens before the interval is over.
     }
+    return !Thread.currentThread().isInterrupted();
   }
 
   private Map<Integer, DeviceReading> read() throws CommandFailure {

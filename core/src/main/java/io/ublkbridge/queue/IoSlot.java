@@ -43,7 +43,7 @@ final class IoSlot implements BlockRequest {
 
   /// Takes a request over from the kernel, now.
   void begin(Operation requested, long offset, long length, boolean fua, boolean unmap) {
-    begunNanos = System.nanoTime();
+    begunNanos = queue.driver().nanoTime();
     state = SlotState.TARGET;
     operation = requested;
     offsetBytes = offset;
@@ -55,7 +55,7 @@ final class IoSlot implements BlockRequest {
 
   /// How long the target has had the request, in nanoseconds.
   long age() {
-    return System.nanoTime() - begunNanos;
+    return queue.driver().nanoTime() - begunNanos;
   }
 
   @Override

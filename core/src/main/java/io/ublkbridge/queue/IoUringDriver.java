@@ -4,6 +4,7 @@ import io.netty.channel.IoEvent;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.uring.IoUringIoEvent;
 import io.netty.channel.uring.IoUringIoOps;
+import io.netty.util.concurrent.Ticker;
 import io.ublkbridge.kernel.CharDevice;
 import io.ublkbridge.kernel.EventLoopTurns;
 import io.ublkbridge.kernel.IoCommand;
@@ -22,6 +23,7 @@ import org.jspecify.annotations.Nullable;
 /// [#handle], so none does.
 public final class IoUringDriver implements UblkDriver, TurnHandle {
   private final CharDevice device;
+  private final Ticker ticker;
   private final MemorySegment descriptors;
   private final int index;
   private final int depth;
@@ -44,6 +46,7 @@ public final class IoUringDriver implements UblkDriver, TurnHandle {
       TargetQueue target,
       Consumer<Throwable> failureHandler) {
     this.device = device;
+    this.ticker = context.eventLoop().ticker();
     this.descriptors = device.mapDescriptors(context.index());
     this.index = context.index();
     this.depth = context.depth();
@@ -107,6 +110,11 @@ public final class IoUringDriver implements UblkDriver, TurnHandle {
   @Override
   public int depth() {
     return depth;
+  }
+
+  @Override
+  public long nanoTime() {
+    return ticker.nanoTime();
   }
 
   @Override

@@ -9,6 +9,9 @@ public interface UblkDriver {
   /// How many tags the queue has.
   int depth();
 
+  /// What the clock of the queue's event loop says, in nanoseconds since whenever.
+  long nanoTime();
+
   /// The io descriptors of all tags, as `IoDescriptor` reads them.
   MemorySegment descriptors();
 

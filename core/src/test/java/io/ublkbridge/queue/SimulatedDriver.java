@@ -6,6 +6,7 @@ import io.ublkbridge.target.Operation;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -52,6 +53,7 @@ final class SimulatedDriver implements UblkDriver {
   private final Map<Integer, byte[]> stored = new HashMap<>();
   private final List<Completion> undelivered = new ArrayList<>();
   private double copyFailureRate;
+  private long nanos;
   private boolean stopping;
   private int issuedCount;
   private int endedCount;
@@ -198,6 +200,16 @@ final class SimulatedDriver implements UblkDriver {
   @Override
   public int depth() {
     return owners.length;
+  }
+
+  /// Stands still but for [#pass].
+  @Override
+  public long nanoTime() {
+    return nanos;
+  }
+
+  void pass(Duration time) {
+    nanos += time.toNanos();
   }
 
   @Override

@@ -12,9 +12,11 @@ import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.TargetQueue;
 import java.lang.foreign.Arena;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.HdrHistogram.Histogram;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
@@ -47,6 +49,17 @@ final class UblkQueueTest {
     assertEquals(0, flush.lengthBytes());
     assertTrue(target.endOne());
     assertEquals(1, queue.counters().of(Operation.FLUSH).ended());
+  }
+
+  @Test
+  void timeRunsFromTheKernelsRequestToItsEnd() {
+    BlockRequest read = requested(Operation.READ);
+    driver.pass(Duration.ofMillis(3));
+    read.complete();
+    Histogram latencies = new Histogram(2);
+    queue.counters().of(Operation.READ).addLatenciesTo(latencies);
+    assertEquals(1, latencies.getTotalCount());
+    assertTrue(latencies.valuesAreEquivalent(3000, latencies.getMaxValue()));
   }
 
   @Test
