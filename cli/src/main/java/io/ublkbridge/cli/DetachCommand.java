@@ -1,14 +1,8 @@
 package io.ublkbridge.cli;
 
-import java.util.ArrayList;
-import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 @Command(
     name = "detach",
@@ -30,7 +24,7 @@ final class DetachCommand implements Verb {
   private final Host host;
 
   @Mixin private CommonOptions common = new CommonOptions();
-  @Spec private CommandSpec spec = CommandSpec.create();
+  @Mixin private ChosenDevices devices = new ChosenDevices();
 
   @Option(names = "--all", description = "Every device of this machine.")
   private boolean all;
@@ -39,12 +33,6 @@ final class DetachCommand implements Verb {
       names = "--force",
       description = "Even if it is in use or its server hangs; may lose data.")
   private boolean force;
-
-  @Parameters(
-      paramLabel = "DEVICE",
-      arity = "0..*",
-      description = "Its name, /dev/ublkbN, ublkbN or N.")
-  private List<String> devices = new ArrayList<>();
 
   DetachCommand(Answer answer, Host host) {
     this.answer = answer;
@@ -58,23 +46,13 @@ final class DetachCommand implements Verb {
 
   @Override
   public Integer call() {
-    if (all == !devices.isEmpty()) {
-      throw new ParameterException(spec.commandLine(), "name devices, or say --all");
-    }
-    DeviceRegistry registry = new DeviceRegistry(host);
-    List<String> wanted =
-        all ? registry.all().stream().map(DeviceRecord::device).toList() : devices;
-    ExitCode first = ExitCode.DONE;
-    for (String device : wanted) {
-      try {
-        DeviceRecord record = registry.find(device).orElseThrow(() -> noSuchDevice(device));
-        new Detachment(host, record, force).detach();
-      } catch (CommandFailure failure) {
-        answer.failure(failure, common.verbose());
-        first = first == ExitCode.DONE ? failure.exitCode() : first;
-      }
-    }
-    return first.status();
+    return devices.each(
+        new DeviceRegistry(host),
+        all,
+        _ -> true,
+        answer,
+        common.verbose(),
+        device -> new Detachment(host, device, force).detach());
   }
 
   static CommandFailure noSuchDevice(String device) {

@@ -2,6 +2,7 @@ package io.ublkbridge.cli;
 
 import io.ublkbridge.target.ByteSize;
 import io.ublkbridge.target.Operation;
+import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -10,19 +11,27 @@ import org.jspecify.annotations.Nullable;
 /// What a device did between two readings.
 ///
 /// @param before null if the device was not there then: nothing is said of the interval
-record Interval(@Nullable DeviceReading before, DeviceReading now) {
+/// @param figures the difference for each operation
+record Interval(
+    @Nullable DeviceReading before, DeviceReading now, Map<Operation, OperationFigures> figures) {
   private static final double NANOS_PER_SECOND = 1e9;
 
+  static Interval between(@Nullable DeviceReading before, DeviceReading now) {
+    Map<Operation, OperationFigures> figures = new EnumMap<>(Operation.class);
+    if (before != null) {
+      for (Operation operation : Operation.values()) {
+        figures.put(operation, now.since(before, operation));
+      }
+    }
+    return new Interval(before, now, figures);
+  }
+
   OperationFigures of(Operation operation) {
-    return before == null ? OperationFigures.none() : now.since(before, operation);
+    return figures.getOrDefault(operation, OperationFigures.none());
   }
 
   long errors() {
-    long errors = 0;
-    for (Operation operation : Operation.values()) {
-      errors += of(operation).errors();
-    }
-    return errors;
+    return figures.values().stream().mapToLong(OperationFigures::errors).sum();
   }
 
   /// So many per second, `-` while that cannot be said.
@@ -58,12 +67,11 @@ record Interval(@Nullable DeviceReading before, DeviceReading now) {
     }
     fields.put("inFlight", now.inFlight());
     Map<String, Object> operations = new LinkedHashMap<>();
-    for (Operation operation : Operation.values()) {
-      OperationFigures figures = of(operation);
-      if (figures.count() > 0) {
-        operations.put(OperationFigures.name(operation), figures.summary());
+    figures.forEach((operation, done) -> {
+      if (done.count() > 0) {
+        operations.put(OperationFigures.name(operation), done.summary());
       }
-    }
+    });
     fields.put("operations", operations);
     return fields;
   }

@@ -3,15 +3,9 @@ package io.ublkbridge.cli;
 import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.kernel.Deadline;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 @Command(
     name = "recover",
@@ -29,7 +23,7 @@ final class RecoverCommand implements Verb {
   private final Host host;
 
   @Mixin private CommonOptions common = new CommonOptions();
-  @Spec private CommandSpec spec = CommandSpec.create();
+  @Mixin private ChosenDevices devices = new ChosenDevices();
 
   @Option(names = "--all", description = "Every device whose server is gone and whose disk is not.")
   private boolean all;
@@ -40,12 +34,6 @@ final class RecoverCommand implements Verb {
       converter = PositiveTime.class,
       description = "How long it may take for each device. Default: 90s.")
   private Duration timeout = Duration.ofSeconds(90);
-
-  @Parameters(
-      paramLabel = "DEVICE",
-      arity = "0..*",
-      description = "Its name, /dev/ublkbN, ublkbN or N.")
-  private List<String> devices = new ArrayList<>();
 
   RecoverCommand(Answer answer, Host host) {
     this.answer = answer;
@@ -59,29 +47,18 @@ final class RecoverCommand implements Verb {
 
   @Override
   public Integer call() {
-    if (all == !devices.isEmpty()) {
-      throw new ParameterException(spec.commandLine(), "name devices, or say --all");
-    }
     DeviceRegistry registry = new DeviceRegistry(host);
-    List<String> wanted =
-        all
-            ? registry.all().stream()
-                .filter(record -> registry.health(record) == Health.LOST)
-                .map(DeviceRecord::device)
-                .toList()
-            : devices;
-    ExitCode first = ExitCode.DONE;
-    for (String device : wanted) {
-      try {
-        DeviceRecord record =
-            registry.find(device).orElseThrow(() -> DetachCommand.noSuchDevice(device));
-        Deadline deadline = Deadline.after(timeout);
-        answer.line(new Takeover(host, record, deadline, DaemonProcess::start, false).recover());
-      } catch (CommandFailure failure) {
-        answer.failure(failure, common.verbose());
-        first = first == ExitCode.DONE ? failure.exitCode() : first;
-      }
-    }
-    return first.status();
+    return devices.each(
+        registry,
+        all,
+        device -> registry.health(device) == Health.LOST,
+        answer,
+        common.verbose(),
+        this::recover);
+  }
+
+  private void recover(DeviceRecord device) throws CommandFailure {
+    Deadline deadline = Deadline.after(timeout);
+    answer.line(new Takeover(host, device, deadline, DaemonProcess::start, false).recover());
   }
 }

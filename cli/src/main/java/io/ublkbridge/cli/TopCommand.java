@@ -133,7 +133,7 @@ final class TopCommand implements Verb {
             ">ERR/S",
             ">BUSY",
             "STATE");
-    now.forEach((id, reading) -> table.row(cells(new Interval(before.get(id), reading))));
+    now.forEach((id, reading) -> table.row(cells(Interval.between(before.get(id), reading))));
     if (Optional.ofNullable(System.console()).filter(Console::isTerminal).isPresent()) {
       answer.out().print(CLEAR_SCREEN);
     }
@@ -178,7 +178,7 @@ final class TopCommand implements Verb {
   private static Map<String, Object> document(
       Map<Integer, DeviceReading> before, Map<Integer, DeviceReading> now) {
     List<Map<String, Object>> devices = new ArrayList<>();
-    now.forEach((id, reading) -> devices.add(new Interval(before.get(id), reading).fields()));
+    now.forEach((id, reading) -> devices.add(Interval.between(before.get(id), reading).fields()));
     Map<String, Object> document = new LinkedHashMap<>();
     document.put("version", DeviceRecord.VERSION);
     document.put("devices", devices);
