@@ -100,6 +100,11 @@ final class CompressedBytes implements AutoCloseable {
   /// Starts reads and waits until all have ended.
   void read(RecordedRequest... reads) {
     submit(reads);
+    finish(reads);
+  }
+
+  /// Does the loop's work until these reads have ended, whoever started them.
+  void finish(RecordedRequest... reads) {
     try {
       while (!Arrays.stream(reads).allMatch(RecordedRequest::ended)) {
         Runnable next = loop.poll(60, TimeUnit.SECONDS);

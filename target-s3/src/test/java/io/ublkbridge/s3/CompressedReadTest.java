@@ -89,6 +89,7 @@ final class CompressedReadTest {
       assertFalse(read.ended());
       image.read(RecordedRequest.read(8 * FRAME, 512));
       image.read(RecordedRequest.read(5 * FRAME, 512));
+      image.finish(read);
       assertHolds(read);
       assertTrue(
           image.callers().stream().allMatch(name -> name.startsWith("zstd-")),
