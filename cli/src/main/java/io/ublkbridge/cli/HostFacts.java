@@ -11,6 +11,11 @@ record HostFacts(Host host) {
   private static final int CAP_SYS_ADMIN = 21;
   private static final int CAP_SYS_RESOURCE = 24;
   private static final Pattern RELEASE = Pattern.compile("(\\d+)\\.(\\d+).*", Pattern.DOTALL);
+
+  /// Mainline commit 529d4d632788 without 011af85ccd87: a null pointer in ADD_DEV.
+  private static final Pattern OOPSES_IN_ADD_DEV =
+      Pattern.compile("6\\.18\\.[45](?!\\d).*|6\\.17\\.0-(101[5-8]-azure|\\d+-aws).*");
+
   private static final Pattern CAPABILITIES = Pattern.compile("(?m)^CapEff:\\s*([0-9a-f]{1,16})$");
 
   Finding kernel() {
@@ -26,6 +31,12 @@ record HostFacts(Host host) {
           "kernel",
           "Linux " + release + " is older than 6.5, whose ublk is the first that can be used",
           "boot a newer kernel; 6.12 is the tested one");
+    }
+    if (OOPSES_IN_ADD_DEV.matcher(release).matches()) {
+      return Finding.warn(
+          "kernel",
+          "Linux " + release + " may crash while a ublk disk is made, and hang ublk until a reboot",
+          "boot another one: 6.12, or 6.18.6 and newer");
     }
     return Finding.ok("kernel", "Linux " + release);
   }

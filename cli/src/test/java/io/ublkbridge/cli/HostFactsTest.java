@@ -45,9 +45,17 @@ class HostFactsTest {
     "6.5.0, OK",
     "6.12.107+deb13, OK",
     "7.0, OK",
+    "6.18.4-1-generic, WARN",
+    "6.18.5, WARN",
+    "6.18.6, OK",
+    "6.18.50, OK",
+    "6.17.0-1014-azure, OK",
+    "6.17.0-1018-azure, WARN",
+    "6.17.0-1003-aws, WARN",
+    "6.17.0-1019-azure, OK",
     "x, WARN"
   })
-  void knowTheOldestKernel(String release, Level level) throws IOException {
+  void knowWhichKernelsCanBeUsed(String release, Level level) throws IOException {
     host.file("proc/sys/kernel/osrelease", release + "\n");
 
     assertEquals(level, facts.kernel().level());
