@@ -3,7 +3,9 @@ package io.ublkbridge.cli;
 import io.ublkbridge.device.DeviceListener;
 import io.ublkbridge.device.DeviceRecovery;
 import io.ublkbridge.device.InheritedWritesException;
+import io.ublkbridge.device.LoopWatch;
 import io.ublkbridge.device.QueueLoops;
+import io.ublkbridge.device.StuckLoopException;
 import io.ublkbridge.device.TargetRegistry;
 import io.ublkbridge.device.TargetStack;
 import io.ublkbridge.device.UblkDevice;
@@ -49,6 +51,7 @@ final class Daemon {
   private final DeviceFiles files;
   private final CountDownLatch stopAsked = new CountDownLatch(1);
   private @Nullable QueueLoops loops;
+  private @Nullable LoopWatch watch;
   private @Nullable BlockTarget target;
   private @Nullable ControlDevice control;
   private @Nullable ControlSocket socket;
@@ -87,6 +90,7 @@ final class Daemon {
       ServedDevice served = request.takeOver() ? takeOver() : make();
       UblkDevice device = served.device();
       socket = ControlSocket.open(files.socket(), new Replies(served));
+      watch = LoopWatch.start(Objects.requireNonNull(loops), stuck -> stuck(device, stuck));
       MountNamespace.keepOnlyNeeded(request.mountNamespace());
       log.info("serving {} ({}), {}", device.path(), request.source(), device.info());
       reports.send(new ServerReport.Ready(device.id()));
@@ -180,6 +184,15 @@ final class Daemon {
     return left.isPositive() ? left : Duration.ofMillis(1);
   }
 
+  /// The disk hangs as long as this process lives, unless the loop comes back.
+  private static void stuck(UblkDevice device, StuckLoopException stuck) {
+    if (device.recoverable()) {
+      log.error("this server ends now, so that another takes its disk over", stuck);
+      Runtime.getRuntime().halt(STATUS_QUEUE_FAILED);
+    }
+    log.error("requests wait; left so, since the disk would go with its server", stuck);
+  }
+
   /// After a failed start: nothing but the log stays. A device that could not be taken over stays
   /// too, and what this process holds of it goes with the process.
   private void abandon() {
@@ -259,6 +272,9 @@ final class Daemon {
   private void release() {
     if (socket != null) {
       socket.close();
+    }
+    if (watch != null) {
+      watch.close();
     }
     if (target != null) {
       target.close();

@@ -64,6 +64,32 @@ final class RecoveryIT {
     }
   }
 
+  /// Held in its entry to the kernel, as if the kernel did not come back.
+  @Test
+  @Tag("long")
+  void aServerWhoseLoopHangsGivesWayToAnother() throws Exception {
+    try (Disk disk = Disk.attach("file:" + image(), "--name", "hangs", "--queues", "1")) {
+      JsonNode served = record(disk);
+      String thread =
+          Command.shell(
+              "basename $(dirname $(grep -l ublk-queue /proc/%s/task/*/comm))"
+                  .formatted(served.get("pid").asText()));
+      Process holder =
+          new ProcessBuilder(
+                  "strace", "-p", thread, "-e", "inject=io_uring_enter:delay_enter=600000000")
+              .redirectErrorStream(true)
+              .redirectOutput(dir.resolve("strace.log").toFile())
+              .start();
+      Process reader = read(disk);
+      awaitSuccessor(disk, served);
+      assertTrue(reader.waitFor(1, TimeUnit.MINUTES), "who reads goes on");
+      assertEquals(0, reader.exitValue());
+      assertTrue(holder.waitFor(1, TimeUnit.MINUTES), "the stuck server is gone");
+      Command.shell("grep 'has made no turn for 10 s' /var/log/ublk-bridge/*.log");
+      Command.shell("grep 'this server ends now' /var/log/ublk-bridge/*.log");
+    }
+  }
+
   /// With the watcher out of the way, step by step: a changed target is refused, the old one taken.
   @Test
   void aLostDiskWaitsForWhatItWas() throws Exception {
@@ -162,13 +188,18 @@ final class RecoveryIT {
       JsonNode served = record(disk);
       Instant killed = Instant.now();
       Command.shell("kill -9 " + served.get("pid").asText());
-      while (!goesOn(record(disk), served)) {
-        if (Instant.now().isAfter(killed.plus(DEADLINE))) {
-          throw new AssertionError("nobody took it over: " + record(disk));
-        }
-        LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(50));
-      }
+      awaitSuccessor(disk, served);
       pausesMillis.add(Duration.between(killed, Instant.now()).toMillis());
+    }
+  }
+
+  private static void awaitSuccessor(Disk disk, JsonNode served) {
+    Instant deadline = Instant.now().plus(DEADLINE);
+    while (!goesOn(record(disk), served)) {
+      if (Instant.now().isAfter(deadline)) {
+        throw new AssertionError("nobody took it over: " + record(disk));
+      }
+      LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(50));
     }
   }
 
