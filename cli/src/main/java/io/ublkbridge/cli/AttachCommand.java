@@ -120,6 +120,12 @@ final class AttachCommand implements Verb {
               + " which is started at once; not so with memory: and --overlay.")
   private boolean noRecovery;
 
+  @Option(
+      names = "--no-partitions",
+      description =
+          "Do not let the kernel look for partitions; blockdev --rereadpt does. Takes Linux 7.0.")
+  private boolean noPartitions;
+
   AttachCommand(Answer answer, Host host) {
     this.answer = answer;
     this.host = host;
@@ -187,7 +193,8 @@ final class AttachCommand implements Verb {
           Math.toIntExact(Math.min(maxIoBytes, Integer.MAX_VALUE)),
           Math.toIntExact(Math.min(blockBytes, Integer.MAX_VALUE)),
           readOnly,
-          !noRecovery);
+          !noRecovery,
+          !noPartitions);
     } catch (IllegalArgumentException e) {
       throw misused(String.valueOf(e.getMessage()));
     }

@@ -166,7 +166,7 @@ final class Attachment {
               ServerRequest.openUntil(deadline),
               log == null ? null : log.toString(),
               MountNamespace.present(host.proc()),
-              false);
+              ServerRequest.Task.ATTACH);
       DaemonProcess server = starter.start(serverRequest, log);
       this.server = server;
       return awaitReady(server);
@@ -181,7 +181,7 @@ final class Attachment {
       switch (server.next(deadline)) {
         case null -> throw timedOut();
         case ServerReport.Added(int id) -> addedId = id;
-        case ServerReport.Ready(int id) -> {
+        case ServerReport.Ready(int id, _) -> {
           return id;
         }
         case ServerReport.Failed(CommandFailure failure) -> throw failure;
@@ -212,8 +212,14 @@ final class Attachment {
         throw timedOut();
       }
     }
-    new PartitionScan(host, id).await(deadline);
+    if (request.device().partitionScan()) {
+      new PartitionScan(host, id).await(deadline);
+    }
     new Udev(host).settle(deadline.remaining());
+    if (!Files.exists(host.disk(id))) {
+      // Its first reader may have been the end of the server.
+      throw died();
+    }
   }
 
   /// Takes everything back. Also runs as the shutdown hook of a command that is interrupted.

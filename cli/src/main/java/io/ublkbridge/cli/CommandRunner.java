@@ -20,6 +20,8 @@ final class CommandRunner {
     verbs.put("attach", () -> new AttachCommand(answer, host));
     verbs.put("detach", () -> new DetachCommand(answer, host));
     verbs.put("recover", () -> new RecoverCommand(answer, host));
+    verbs.put("upgrade", () -> new UpgradeCommand(answer, host));
+    verbs.put("resize", () -> new ResizeCommand(answer, host));
     verbs.put("list", () -> new ListCommand(answer, host));
     verbs.put("status", () -> new StatusCommand(answer, host));
     verbs.put("top", () -> new TopCommand(answer, host));

@@ -1,5 +1,6 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.cli.ProcessTable.Identity;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.net.StandardProtocolFamily;
@@ -16,8 +17,8 @@ import java.util.Map;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/// `/run/ublk-bridge/N.sock`: where a server is asked for its status, its metrics or to stop. A
-/// request is one line of JSON, `{"do":"status"}`, and so is the answer.
+/// `/run/ublk-bridge/N.sock`: where a server is asked for its status, its metrics, to stop or to
+/// hand its device over. A request is one line of JSON, `{"do":"status"}`, and so is the answer.
 ///
 /// Runs on threads of its own, never on an event loop; those who may connect are root.
 final class ControlSocket implements AutoCloseable {
@@ -26,6 +27,9 @@ final class ControlSocket implements AutoCloseable {
   static final String STATUS = "status";
   static final String METRICS = "metrics";
   static final String STOP = "stop";
+  static final String STOP_UNLESS_OPEN = "stop-unless-open";
+  static final String RESIZE = "resize";
+  static final String HAND_OVER = "hand-over";
 
   private final Path path;
   private final ServerSocketChannel server;
@@ -40,6 +44,23 @@ final class ControlSocket implements AutoCloseable {
 
     /// Begins to stop.
     void stop();
+
+    /// Begins to stop if nobody has the disk open, as far as the kernel can tell.
+    ///
+    /// @return false if somebody has
+    boolean stopUnlessOpen();
+
+    /// Gives the disk the size that its target has by now.
+    ///
+    /// @param force also if that has shrunk
+    /// @return what it was, `was`, and what it is, `size`, in bytes
+    /// @throws CommandFailure if it cannot
+    Map<String, Object> resize(boolean force) throws CommandFailure;
+
+    /// Hands the device over to another process and ends this one, so that it does not return.
+    ///
+    /// @throws CommandFailure if it cannot; the device is served as before
+    void handOver(Identity successor) throws CommandFailure;
   }
 
   private ControlSocket(Path path, ServerSocketChannel server, Replies replies) {
@@ -94,7 +115,8 @@ final class ControlSocket implements AutoCloseable {
     Map<String, Object> answer = new LinkedHashMap<>();
     answer.put("version", DeviceRecord.VERSION);
     try {
-      String verb = JsonObject.parse(line).text("do");
+      JsonObject request = JsonObject.parse(line);
+      String verb = request.text("do");
       switch (verb) {
         case STATUS -> answer.putAll(replies.status());
         case METRICS -> answer.putAll(replies.metrics());
@@ -102,7 +124,17 @@ final class ControlSocket implements AutoCloseable {
           replies.stop();
           answer.put("stopping", true);
         }
+        case STOP_UNLESS_OPEN -> answer.put("stopping", replies.stopUnlessOpen());
+        case RESIZE -> answer.putAll(replies.resize(request.truth("force")));
+        case HAND_OVER ->
+            replies.handOver(new Identity(request.number("pid"), request.number("pidStartTicks")));
         default -> answer.put("error", "cannot do '" + verb + "'");
+      }
+    } catch (CommandFailure e) {
+      answer.put("error", e.message());
+      answer.put("exitCode", e.exitCode().name());
+      if (e.remedy() != null) {
+        answer.put("remedy", e.remedy());
       }
     } catch (IOException | RuntimeException e) {
       answer.put("error", String.valueOf(e.getMessage()));

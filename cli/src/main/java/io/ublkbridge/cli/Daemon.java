@@ -1,5 +1,7 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.cli.ProcessTable.Identity;
+import io.ublkbridge.cli.ServerRequest.Task;
 import io.ublkbridge.device.DeviceListener;
 import io.ublkbridge.device.DeviceRecovery;
 import io.ublkbridge.device.InheritedWritesException;
@@ -26,7 +28,9 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -44,12 +48,25 @@ final class Daemon {
   /// How long it may take until everything that a dead server had claimed is free again.
   private static final Duration CLAIMS_DEADLINE = Duration.ofSeconds(5);
 
+  /// How long I/O may wait until nothing is under way, for the device to be handed over.
+  private static final Duration HOLD_PATIENCE = Duration.ofSeconds(30);
+
+  /// How long the rest of a handing over may take, in which nothing can be lost any more.
+  private static final Duration LET_GO_DEADLINE = Duration.ofSeconds(5);
+
   private static final int STATUS_QUEUE_FAILED = 70;
 
   private final ServerRequest request;
   private final ReportPipe reports;
   private final DeviceFiles files;
   private final CountDownLatch stopAsked = new CountDownLatch(1);
+
+  /// Held by whoever gives the device up: it is stopped, or handed over, once.
+  private final Object givingUp = new Object();
+
+  /// How long I/O has waited for this server; zero if nobody can say.
+  private Duration pause = Duration.ZERO;
+
   private @Nullable QueueLoops loops;
   private @Nullable LoopWatch watch;
   private @Nullable BlockTarget target;
@@ -87,13 +104,13 @@ final class Daemon {
   private void start() throws CommandFailure {
     String what = request.what();
     try {
-      ServedDevice served = request.takeOver() ? takeOver() : make();
+      ServedDevice served = request.task() == Task.ATTACH ? make() : takeOver();
       UblkDevice device = served.device();
       socket = ControlSocket.open(files.socket(), new Replies(served));
       watch = LoopWatch.start(Objects.requireNonNull(loops), stuck -> stuck(device, stuck));
       MountNamespace.keepOnlyNeeded(request.mountNamespace());
       log.info("serving {} ({}), {}", device.path(), request.source(), device.info());
-      reports.send(new ServerReport.Ready(device.id()));
+      reports.send(new ServerReport.Ready(device.id(), pause));
     } catch (TargetOpenException e) {
       throw CommandFailure.of(what, e);
     } catch (UblkException e) {
@@ -126,20 +143,35 @@ final class Daemon {
   private ServedDevice takeOver()
       throws CommandFailure, TargetOpenException, InheritedWritesException, IOException {
     log.info("taking over {}, which is {}", request.name(), request.source());
-    DeviceRecord.Recovery recovery =
-        Objects.requireNonNull(files.claim(request.device().id()).recovery());
+    int id = request.device().id();
+    QueueLoops loops = new QueueLoops(request.device().queues(), request.device().depth());
+    this.loops = loops;
     ControlDevice control = ControlDevice.open();
     this.control = control;
+    if (request.task() == Task.UPGRADE) {
+      // All that can be done before is done: from here on I/O waits.
+      files.receive(id, untilOpen().dividedBy(2));
+    }
+    DeviceRecord.Recovery recovery = Objects.requireNonNull(files.claim(id).recovery());
+    Instant handedOver = recovery.handedOver();
     DeviceRecovery waiting = awaitWaiting(control, recovery.mark());
-    QueueLoops loops = new QueueLoops(waiting.queues(), waiting.depth());
-    this.loops = loops;
-    BoundedTarget target = openTargetOfTheDead(loops);
+    BoundedTarget target = openTargetOfTheOld(loops);
     this.target = target;
     try {
       UblkDevice device =
-          waiting.resume(recovery.identity(), target, request.device(), loops, new Listener());
+          waiting.resume(
+              handedOver != null,
+              recovery.identity(),
+              target,
+              request.device(),
+              loops,
+              new Listener());
       this.device = device;
-      return new ServedDevice(device, target, files.recovered());
+      if (handedOver != null) {
+        pause = Duration.between(handedOver, Instant.now());
+        log.info("I/O has waited for {} ms", pause.toMillis());
+      }
+      return new ServedDevice(device, target, files.recovered(handedOver == null));
     } catch (InheritedWritesException e) {
       files.bar(String.valueOf(e.getMessage()));
       throw e;
@@ -158,8 +190,8 @@ final class Daemon {
     }
   }
 
-  /// The kernel lets go of what the dead server had claimed one file after the other.
-  private BoundedTarget openTargetOfTheDead(QueueLoops loops) throws TargetOpenException {
+  /// What the old server had claimed is free a moment later, one file after the other.
+  private BoundedTarget openTargetOfTheOld(QueueLoops loops) throws TargetOpenException {
     Deadline deadline = Deadline.after(CLAIMS_DEADLINE);
     while (true) {
       try {
@@ -196,7 +228,7 @@ final class Daemon {
   /// After a failed start: nothing but the log stays. A device that could not be taken over stays
   /// too, and what this process holds of it goes with the process.
   private void abandon() {
-    if (request.takeOver()) {
+    if (request.task() != Task.ATTACH) {
       return;
     }
     UblkDevice device = this.device;
@@ -220,6 +252,12 @@ final class Daemon {
 
   /// The shutdown hook.
   private void end() {
+    synchronized (givingUp) {
+      stop();
+    }
+  }
+
+  private void stop() {
     UblkDevice device = this.device;
     if (device == null) {
       // Ended while starting: whoever started this process knows the id and deletes the device.
@@ -245,6 +283,39 @@ final class Daemon {
     }
     // Not left to the exit: it would report the signal although the stop was clean.
     Runtime.getRuntime().halt(status.status());
+  }
+
+  private void handOver(ServedDevice served, Identity successor) throws CommandFailure {
+    synchronized (givingUp) {
+      UblkDevice device = served.device();
+      Outage outage = served.target().outage().orElse(null);
+      if (outage != null) {
+        throw new CommandFailure(ExitCode.UNREACHABLE, outage.why(), null);
+      }
+      log.info("process {} is to go on with {}", successor.pid(), device.path());
+      Instant waiting = device.hold(HOLD_PATIENCE);
+      try {
+        files.handTo(successor, waiting);
+      } catch (CommandFailure | IOException | RuntimeException e) {
+        device.release();
+        throw new CommandFailure(ExitCode.FAILURE, String.valueOf(e.getMessage()), null, e);
+      }
+      letGo(served);
+    }
+  }
+
+  /// Ends this process in order; nothing is under way, so it may also end at any moment.
+  private static void letGo(ServedDevice served) {
+    Runnable halt = () -> Runtime.getRuntime().halt(ExitCode.DONE.status());
+    CompletableFuture.delayedExecutor(LET_GO_DEADLINE.toSeconds(), TimeUnit.SECONDS).execute(halt);
+    try {
+      served.device().letGo();
+      served.target().close();
+      log.info("let go of {}", served.device().path());
+    } catch (RuntimeException e) {
+      log.error("{} was not let go in order", served.device().path(), e);
+    }
+    halt.run();
   }
 
   private static long failed(List<QueueCounters> queues) {
@@ -289,7 +360,7 @@ final class Daemon {
   }
 
   private final class Replies implements ControlSocket.Replies {
-    private final ServedDevice served;
+    private volatile ServedDevice served;
 
     Replies(ServedDevice served) {
       this.served = served;
@@ -308,6 +379,36 @@ final class Daemon {
     @Override
     public void stop() {
       stopAsked.countDown();
+    }
+
+    @Override
+    public boolean stopUnlessOpen() {
+      synchronized (givingUp) {
+        boolean gone = served.device().stopUnlessOpen(STOP_DEADLINE);
+        if (gone) {
+          stopAsked.countDown();
+        }
+        return gone;
+      }
+    }
+
+    @Override
+    public Map<String, Object> resize(boolean force) throws CommandFailure {
+      synchronized (givingUp) {
+        ServedDevice before = served;
+        DeviceRecord after = new DiskResize(before, files).resize(force);
+        served = new ServedDevice(before.device(), before.target(), after);
+        return Map.of("was", sizeOf(before.record()), "size", sizeOf(after));
+      }
+    }
+
+    private static long sizeOf(DeviceRecord record) {
+      return Objects.requireNonNull(record.disk()).sizeBytes();
+    }
+
+    @Override
+    public void handOver(Identity successor) throws CommandFailure {
+      Daemon.this.handOver(served, successor);
     }
   }
 

@@ -198,9 +198,14 @@ final class Detachment {
   }
 
   /// Whether all of it is gone before the deadline.
-  private boolean stopServer(Duration patience) {
+  private boolean stopServer(Duration patience) throws CommandFailure {
     try {
-      new ServerConnection(registry.socket(record.id())).stop();
+      ServerConnection server = new ServerConnection(registry.socket(record.id()));
+      if (force) {
+        server.stop();
+      } else {
+        stopUnlessOpen(server);
+      }
     } catch (IOException cannotBeAsked) {
       // A signal is heard by a server whose socket is gone; one that hangs will not end by either.
       ProcessHandle.of(record.server().pid())
@@ -216,6 +221,18 @@ final class Detachment {
     boolean nothingLeft =
         !Files.exists(host.disk(record.id())) && !Files.exists(registry.stateFile(record.id()));
     return nothingLeft || new Wreck(host, registry).clear(record.id());
+  }
+
+  /// The kernel alone knows of whoever opens the disk after we have looked. It may be udev again.
+  private void stopUnlessOpen(ServerConnection server) throws CommandFailure, IOException {
+    Deadline passing = Deadline.after(PASSING_USE_DEADLINE);
+    while (!server.stopUnlessOpen(STOP_DEADLINE)) {
+      if (!passing.pause()) {
+        bar(null);
+        requireUnused();
+        throw failure(ExitCode.BUSY, "somebody has just opened it", "detach again");
+      }
+    }
   }
 
   private void killServer() {

@@ -3,6 +3,7 @@ package io.ublkbridge.cli;
 import static java.nio.file.StandardCopyOption.REPLACE_EXISTING;
 
 import io.ublkbridge.cli.DeviceRegistry.Health;
+import io.ublkbridge.cli.ProcessTable.Identity;
 import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Geometry;
@@ -10,6 +11,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -43,7 +45,7 @@ final class DeviceFiles {
               id,
               request.name(),
               request.source(),
-              processes.identify(ProcessHandle.current().pid()),
+              self(),
               Instant.now(),
               logFile,
               request.targetOptions(),
@@ -66,21 +68,19 @@ final class DeviceFiles {
 
   /// The disk is served.
   DeviceRecord live(UblkDevice device, BlockTarget target) throws IOException {
-    if (record == null) {
-      throw new IllegalStateException("a device without an id is served");
-    }
     Geometry geometry = target.geometry();
     int blockBytes = Math.max(geometry.blockBytes(), request.device().blockBytes());
     DeviceRecord live =
-        record.with(
-            new DeviceRecord.Disk(
-                geometry.sizeBytes() / blockBytes * blockBytes,
-                blockBytes,
-                device.info().maxIoBytes(),
-                device.info().queues(),
-                device.info().depth(),
-                target.capabilities().readOnly() || request.device().readOnly()),
-            device.recoverable() ? recovery(device, target) : null);
+        served()
+            .with(
+                new DeviceRecord.Disk(
+                    geometry.sizeBytes() / blockBytes * blockBytes,
+                    blockBytes,
+                    device.info().maxIoBytes(),
+                    device.info().queues(),
+                    device.info().depth(),
+                    target.capabilities().readOnly() || request.device().readOnly()),
+                device.recoverable() ? recovery(device, target) : null);
     registry.write(live);
     record = live;
     return live;
@@ -88,17 +88,75 @@ final class DeviceFiles {
 
   private static DeviceRecord.Recovery recovery(UblkDevice device, BlockTarget target) {
     String identity = target.succession().orElseThrow().identity();
-    return new DeviceRecord.Recovery(device.info().mark(), identity, 0, false, null);
+    return new DeviceRecord.Recovery(device.info().mark(), identity);
+  }
+
+  /// Asks the server that a device has to hand it over to this process, and waits until it has.
+  ///
+  /// @throws CommandFailure if it does not; it serves on as before then, or has died
+  void receive(int id, Duration patience) throws CommandFailure, IOException {
+    Identity self = self();
+    String why = "";
+    try {
+      new ServerConnection(registry.socket(id)).handOver(self, patience);
+    } catch (IOException e) {
+      // A server that does so ends without a word more.
+      why = String.valueOf(e.getMessage());
+    }
+    Optional<DeviceRecord> present;
+    try (var _ = registry.lock()) {
+      present = registry.byId(id);
+    }
+    if (present.isEmpty() || !present.get().server().equals(self)) {
+      throw new CommandFailure(
+          ExitCode.FAILURE,
+          request.what() + ": " + why,
+          "ublk-bridge status " + request.name() + " shows whether it is served as before");
+    }
+  }
+
+  /// Hands the device, whose I/O waits, to another process. From now on it is not this one's.
+  ///
+  /// @param waiting since when
+  /// @throws CommandFailure if there is no such process, or nobody may take the device over
+  void handTo(Identity successor, Instant waiting) throws CommandFailure, IOException {
+    try (var _ = registry.lock()) {
+      DeviceRecord present =
+          registry.byId(served().id()).orElseThrow(() -> new IOException("its record is gone"));
+      // Whoever ends the successor looks at the record afterwards, under the same lock.
+      if (!processes.alive(successor)) {
+        throw new IOException("process " + successor.pid() + " has ended");
+      }
+      Takeover.requireAllowed(present);
+      registry.write(present.handedTo(successor, waiting));
+    }
+  }
+
+  private DeviceRecord served() {
+    if (record == null) {
+      throw new IllegalStateException("a device without an id is served");
+    }
+    return record;
+  }
+
+  private boolean handedToThis(DeviceRecord device) throws IOException {
+    DeviceRecord.Recovery recovery = device.recovery();
+    return recovery != null && recovery.handedOver() != null && device.server().equals(self());
+  }
+
+  private Identity self() throws IOException {
+    return processes.identify(ProcessHandle.current().pid());
   }
 
   /// Makes the device this process's own, to take it over.
   ///
+  /// @return what its record said before
   /// @throws CommandFailure if another server has it, or nobody may
   DeviceRecord claim(int id) throws CommandFailure, IOException {
     try (var _ = registry.lock()) {
       DeviceRecord present =
           registry.byId(id).orElseThrow(() -> DetachCommand.noSuchDevice(Integer.toString(id)));
-      if (registry.serverAlive(present)) {
+      if (registry.serverAlive(present) && !handedToThis(present)) {
         throw new CommandFailure(
             ExitCode.BUSY,
             request.what() + ": it has a server (process " + present.server().pid() + ")",
@@ -106,23 +164,33 @@ final class DeviceFiles {
       }
       Takeover.requireAllowed(present);
       String log = present.log() == null ? registry.log(id).toString() : present.log();
-      DeviceRecord claimed =
-          present.claimedBy(processes.identify(ProcessHandle.current().pid()), log);
+      DeviceRecord claimed = present.claimedBy(self(), log);
       registry.write(claimed);
       record = claimed;
-      return claimed;
+      return present;
     }
   }
 
   /// The device is taken over.
-  DeviceRecord recovered() throws IOException {
-    if (record == null) {
-      throw new IllegalStateException("a device that was not claimed is taken over");
-    }
-    DeviceRecord recovered = record.recovered();
+  ///
+  /// @param afterDeath whether its last server had died
+  DeviceRecord recovered(boolean afterDeath) throws IOException {
+    DeviceRecord recovered = served().recovered(afterDeath);
     registry.write(recovered);
     record = recovered;
     return recovered;
+  }
+
+  /// The disk has another size.
+  DeviceRecord resized(long sizeBytes) throws IOException {
+    try (var _ = registry.lock()) {
+      DeviceRecord present =
+          registry.byId(served().id()).orElseThrow(() -> new IOException("its record is gone"));
+      DeviceRecord resized = present.resized(sizeBytes);
+      registry.write(resized);
+      record = resized;
+      return resized;
+    }
   }
 
   /// Lets nobody take the device over any more.
@@ -133,10 +201,7 @@ final class DeviceFiles {
   }
 
   Path socket() {
-    if (record == null) {
-      throw new IllegalStateException("a device without an id has no socket");
-    }
-    return registry.socket(record.id());
+    return registry.socket(served().id());
   }
 
   /// Removes state and socket; the log stays for whoever wants to know why.

@@ -40,9 +40,21 @@ record DeviceRecord(
   /// @param identity of what is behind the disk
   /// @param count how often a server has taken it over
   /// @param underWay whether the present server is still about to
+  /// @param handedOver since when its I/O waits because the last server has let go of it in order,
+  ///   with nothing left undone; null if that died, or if somebody serves it
   /// @param barred why nobody may any more, or null
   record Recovery(
-      long mark, String identity, int count, boolean underWay, @Nullable String barred) {}
+      long mark,
+      String identity,
+      int count,
+      boolean underWay,
+      @Nullable Instant handedOver,
+      @Nullable String barred) {
+    /// Of a device that was just made.
+    Recovery(long mark, String identity) {
+      this(mark, identity, 0, false, null, null);
+    }
+  }
 
   DeviceRecord with(Disk started, @Nullable Recovery recovers) {
     return new DeviceRecord(id, name, source, server, since, log, options, started, recovers);
@@ -51,14 +63,26 @@ record DeviceRecord(
   /// The same with another server, which is about to take the device over.
   DeviceRecord claimedBy(Identity newServer, String newLog) {
     Recovery old = Objects.requireNonNull(recovery);
-    Recovery claimed = new Recovery(old.mark, old.identity, old.count, true, null);
+    Recovery claimed = new Recovery(old.mark, old.identity, old.count, true, null, null);
     return new DeviceRecord(id, name, source, newServer, since, newLog, options, disk, claimed);
   }
 
-  /// The same once that is done.
-  DeviceRecord recovered() {
+  /// The same for the server that the present one hands the device to.
+  ///
+  /// @param waiting since when its I/O waits
+  DeviceRecord handedTo(Identity successor, Instant waiting) {
     Recovery old = Objects.requireNonNull(recovery);
-    return withRecovery(new Recovery(old.mark, old.identity, old.count + 1, false, null));
+    Recovery handed = new Recovery(old.mark, old.identity, old.count, true, waiting, null);
+    return new DeviceRecord(id, name, source, successor, since, log, options, disk, handed);
+  }
+
+  /// The same once that is done.
+  ///
+  /// @param afterDeath whether the last server had died
+  DeviceRecord recovered(boolean afterDeath) {
+    Recovery old = Objects.requireNonNull(recovery);
+    int count = old.count + (afterDeath ? 1 : 0);
+    return withRecovery(new Recovery(old.mark, old.identity, count, false, null, null));
   }
 
   /// The same for a device that nobody may take over any more, or may again if `why` is null.
@@ -66,7 +90,16 @@ record DeviceRecord(
     Recovery old = recovery;
     return old == null
         ? this
-        : withRecovery(new Recovery(old.mark, old.identity, old.count, old.underWay, why));
+        : withRecovery(
+            new Recovery(old.mark, old.identity, old.count, old.underWay, old.handedOver, why));
+  }
+
+  /// The same of another size.
+  DeviceRecord resized(long sizeBytes) {
+    Disk old = Objects.requireNonNull(disk);
+    Disk now =
+        new Disk(sizeBytes, old.blockBytes, old.maxIoBytes, old.queues, old.depth, old.readOnly);
+    return new DeviceRecord(id, name, source, server, since, log, options, now, recovery);
   }
 
   private DeviceRecord withRecovery(Recovery changed) {
@@ -115,6 +148,9 @@ record DeviceRecord(
       inner.put("mark", recovery.mark);
       inner.put("identity", recovery.identity);
       inner.put("underWay", recovery.underWay);
+      if (recovery.handedOver != null) {
+        inner.put("handedOver", recovery.handedOver.toString());
+      }
       if (recovery.barred != null) {
         inner.put("barred", recovery.barred);
       }
@@ -160,6 +196,7 @@ record DeviceRecord(
         inner.text("identity"),
         fields.integer("recoveries"),
         inner.truth("underWay"),
+        inner.has("handedOver") ? inner.time("handedOver") : null,
         inner.textOrNull("barred"));
   }
 }

@@ -37,6 +37,8 @@ final class Rehearsal {
             "status 0",
             "detach 0",
             "recover 0",
+            "upgrade 0",
+            "resize 0",
             "attach memory:1M",
             "--help")) {
       new CommandRunner(unheard, nowhere).run(List.of(line.split(" ", -1)));
@@ -45,9 +47,16 @@ final class Rehearsal {
         .show(new InspectionReport("memory:1M", unheard)::text);
     ServerRequest request =
         new ServerRequest(
-            "memory:1M", "m", DeviceOptions.defaults(), Map.of(), Instant.EPOCH, null, "", false);
+            "memory:1M",
+            "m",
+            DeviceOptions.defaults(),
+            Map.of(),
+            Instant.EPOCH,
+            null,
+            "",
+            ServerRequest.Task.ATTACH);
     ServerRequest.ofJson(request.toJson());
-    ServerReport.ofJson(new ServerReport.Ready(0).toJson());
+    ServerReport.ofJson(new ServerReport.Ready(0, Duration.ZERO).toJson());
     Posix.close(Posix.open("/dev/null", Posix.O_RDWR));
     Posix.setIoFlusher();
     Tool.run(Path.of("/"), "true");

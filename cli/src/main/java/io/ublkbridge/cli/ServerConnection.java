@@ -1,5 +1,6 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.cli.ProcessTable.Identity;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.net.UnixDomainSocketAddress;
@@ -8,6 +9,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -37,20 +39,59 @@ record ServerConnection(Path socket) {
     ask(ControlSocket.STOP, PATIENCE);
   }
 
+  /// The same if nobody has the disk open.
+  ///
+  /// @return false if somebody has; nothing has changed then
+  boolean stopUnlessOpen(Duration patience) throws IOException {
+    return ask(ControlSocket.STOP_UNLESS_OPEN, patience).truth("stopping");
+  }
+
+  /// Asks the server to hand its device over and to end.
+  ///
+  /// @param patience of the server's too: until then nothing was handed over
+  /// @throws IOException also if it has done so, since it ends without an answer
+  void handOver(Identity successor, Duration patience) throws IOException {
+    Map<String, Object> request = new LinkedHashMap<>();
+    request.put("do", ControlSocket.HAND_OVER);
+    request.put("pid", successor.pid());
+    request.put("pidStartTicks", successor.startTicks());
+    ask(request, patience);
+  }
+
+  /// Asks the server to give the disk the size of its target.
+  ///
+  /// @param force also if that has shrunk
+  /// @return `was` and `size`, in bytes
+  /// @throws ServerRefusal if it does not
+  JsonObject resize(boolean force, Duration patience) throws IOException {
+    return ask(Map.of("do", ControlSocket.RESIZE, "force", force), patience);
+  }
+
   private JsonObject ask(String verb, Duration patience) throws IOException {
+    return ask(Map.of("do", verb), patience);
+  }
+
+  private JsonObject ask(Map<String, Object> request, Duration patience) throws IOException {
     CompletableFuture<JsonObject> answer = new CompletableFuture<>();
     // A thread of its own, since a channel of this kind has no timeouts.
     Thread.ofPlatform()
         .daemon()
         .start(() -> {
           try {
-            answer.complete(exchange(verb));
+            answer.complete(exchange(request));
           } catch (IOException | RuntimeException e) {
             answer.completeExceptionally(e);
           }
         });
     try {
       JsonObject got = answer.get(patience.toMillis(), TimeUnit.MILLISECONDS);
+      if (got.has("exitCode")) {
+        throw new ServerRefusal(
+            new CommandFailure(
+                ExitCode.valueOf(got.text("exitCode")),
+                got.text("error"),
+                got.textOrNull("remedy")));
+      }
       if (got.has("error")) {
         throw new IOException(got.text("error"));
       }
@@ -65,11 +106,11 @@ record ServerConnection(Path socket) {
     }
   }
 
-  private JsonObject exchange(String verb) throws IOException {
+  private JsonObject exchange(Map<String, Object> request) throws IOException {
     try (SocketChannel channel = SocketChannel.open(UnixDomainSocketAddress.of(socket));
         BufferedReader answers =
             new BufferedReader(Channels.newReader(channel, StandardCharsets.UTF_8))) {
-      channel.write(StandardCharsets.UTF_8.encode(Json.write(Map.of("do", verb)) + "\n"));
+      channel.write(StandardCharsets.UTF_8.encode(Json.write(request) + "\n"));
       String line = answers.readLine();
       if (line == null) {
         throw new IOException("it closed the connection");

@@ -1,6 +1,7 @@
 package io.ublkbridge.cli;
 
 import java.io.IOException;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -11,7 +12,9 @@ sealed interface ServerReport {
   record Added(int id) implements ServerReport {}
 
   /// The disk is served.
-  record Ready(int id) implements ServerReport {}
+  ///
+  /// @param pause how long its I/O had to wait for that; zero if nobody can say
+  record Ready(int id, Duration pause) implements ServerReport {}
 
   /// The start failed; the server has left nothing but its log.
   record Failed(CommandFailure failure) implements ServerReport {}
@@ -24,7 +27,10 @@ sealed interface ServerReport {
     Map<String, Object> fields = new LinkedHashMap<>();
     switch (this) {
       case Added added -> fields.put("added", added.id);
-      case Ready ready -> fields.put("ready", ready.id);
+      case Ready ready -> {
+        fields.put("ready", ready.id);
+        fields.put("pauseMillis", ready.pause.toMillis());
+      }
       case Failed failed -> {
         fields.put("failed", failed.failure.message());
         fields.put("exitCode", failed.failure.exitCode().name());
@@ -44,7 +50,8 @@ sealed interface ServerReport {
       return new Added(fields.integer("added"));
     }
     if (fields.has("ready")) {
-      return new Ready(fields.integer("ready"));
+      long pauseMillis = fields.has("pauseMillis") ? fields.number("pauseMillis") : 0;
+      return new Ready(fields.integer("ready"), Duration.ofMillis(pauseMillis));
     }
     return new Failed(
         new CommandFailure(

@@ -1,9 +1,8 @@
 package io.ublkbridge.cli;
 
 import io.ublkbridge.cli.DeviceRegistry.Health;
-import io.ublkbridge.device.DeviceOptions;
+import io.ublkbridge.cli.ServerRequest.Task;
 import io.ublkbridge.kernel.Deadline;
-import io.ublkbridge.target.Geometry;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -106,7 +105,11 @@ final class Takeover {
       if (log != null) {
         Files.createDirectories(Objects.requireNonNull(log.getParent()));
       }
-      DaemonProcess started = starter.start(request(), log);
+      DaemonProcess started =
+          starter.start(
+              ServerRequest.toGoOn(
+                  record, Task.RECOVER, deadline, MountNamespace.present(host.proc())),
+              log);
       server = started;
       return switch (started.next(deadline)) {
         case null ->
@@ -132,34 +135,6 @@ final class Takeover {
 
   private String logFile() {
     return record.log() == null ? registry.log(record.id()).toString() : record.log();
-  }
-
-  /// Everything as it was when the device was made; what the kernel has of it cannot change.
-  private ServerRequest request() {
-    DeviceRecord.Disk disk = Objects.requireNonNull(record.disk());
-    // A block between the two that can be asked for came from the target.
-    int blockBytes =
-        disk.blockBytes() < Geometry.MAX_BLOCK_BYTES
-            ? Geometry.MIN_BLOCK_BYTES
-            : Geometry.MAX_BLOCK_BYTES;
-    DeviceOptions options =
-        new DeviceOptions(
-            record.id(),
-            disk.queues(),
-            disk.depth(),
-            disk.maxIoBytes(),
-            blockBytes,
-            disk.readOnly(),
-            true);
-    return new ServerRequest(
-        record.source(),
-        record.name(),
-        options,
-        record.options(),
-        ServerRequest.openUntil(deadline),
-        null,
-        MountNamespace.present(host.proc()),
-        true);
   }
 
   /// A server that is not ready yet goes, and the device waits for the next one. Also runs as the

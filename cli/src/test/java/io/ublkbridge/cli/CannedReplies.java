@@ -1,5 +1,6 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.cli.ProcessTable.Identity;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 
@@ -23,5 +24,24 @@ record CannedReplies(Map<String, Object> said, AtomicInteger stops)
   @Override
   public void stop() {
     stops.incrementAndGet();
+  }
+
+  @Override
+  public boolean stopUnlessOpen() {
+    stops.incrementAndGet();
+    return said.isEmpty();
+  }
+
+  @Override
+  public Map<String, Object> resize(boolean force) throws CommandFailure {
+    if (!force) {
+      throw new CommandFailure(ExitCode.UNREACHABLE, "cannot resize vol: x", "wait");
+    }
+    return Map.of("was", 64L << 20, "size", 32L << 20);
+  }
+
+  @Override
+  public void handOver(Identity successor) throws CommandFailure {
+    throw new CommandFailure(ExitCode.FAILURE, "not to process " + successor.pid(), null);
   }
 }

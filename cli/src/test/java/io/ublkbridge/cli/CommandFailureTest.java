@@ -10,6 +10,7 @@ import io.ublkbridge.target.TargetOpenException.Reason;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -73,7 +74,8 @@ class CommandFailureTest {
     assertEquals("no \"TLS\"", failure.message());
     assertEquals("use nbds:", failure.remedy());
     assertEquals(new ServerReport.Added(7), ServerReport.ofJson("{\"added\":7}"));
-    assertEquals(new ServerReport.Ready(7), ServerReport.ofJson("{\"ready\":7}"));
+    ServerReport ready = new ServerReport.Ready(7, Duration.ofMillis(120));
+    assertEquals(ready, ServerReport.ofJson(ready.toJson()));
   }
 
   @Test
@@ -82,12 +84,12 @@ class CommandFailureTest {
         new ServerRequest(
             "nbd://h/ä b",
             "n",
-            new DeviceOptions(3, 2, 64, 8192, 4096, true, true),
+            new DeviceOptions(3, 2, 64, 8192, 4096, true, true, false),
             Map.of("connections", "4"),
             Instant.parse("2026-01-02T03:04:05.678Z"),
             null,
             "mnt:[1]",
-            true);
+            ServerRequest.Task.UPGRADE);
 
     assertEquals(request, ServerRequest.ofJson(request.toJson()));
   }

@@ -89,7 +89,12 @@ class CommandRunnerTest {
         "recover",
         "recover a --all",
         "recover a --timeout 0s",
-        "upgrade"
+        "upgrade",
+        "upgrade a --all",
+        "upgrade a --timeout 0s",
+        "resize",
+        "resize a b",
+        "resize --all"
       })
   void misuseIsTwoLinesAndStatusTwo(String line) {
     CommandLineRun run = run(line);
@@ -108,6 +113,8 @@ class CommandRunnerTest {
     "detach /dev/sda, 3",
     "status nosuch, 3",
     "recover nosuch, 3",
+    "upgrade nosuch, 3",
+    "resize nosuch, 3",
     "info file:/nonexistent/x, 1",
   })
   void failuresHaveTheirStatus(String line, int status) {
@@ -130,6 +137,8 @@ class CommandRunnerTest {
         "attach",
         "detach",
         "recover",
+        "upgrade",
+        "resize",
         "list",
         "status",
         "top",
@@ -165,6 +174,21 @@ class CommandRunnerTest {
     assertEquals(0, run.status());
     assertEquals(1, run.out().lines().count());
     assertEquals("", run.err());
+  }
+
+  @Test
+  void resizeTellsWhatTheServerSays() throws IOException {
+    host.liveDevice(3, "vol", "file:/disk");
+    try (ControlSocket _ =
+        ControlSocket.open(host.registry().socket(3), new CannedReplies(Map.of()))) {
+      CommandLineRun refused = run("resize vol");
+      assertEquals(7, refused.status());
+      assertEquals(List.of("ublk-bridge: cannot resize vol: x", "  try: wait"), refused.errLines());
+      CommandLineRun done = run("resize vol --force");
+      assertEquals("/dev/ublkb3 shrank from 64M to 32M\n", done.out(), done.err());
+    }
+    host.lostDevice(4, "lost", "file:/disk");
+    assertEquals(4, run("resize lost").status());
   }
 
   @Test

@@ -4,11 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.ublkbridge.cli.DeviceRegistry.Health;
+import io.ublkbridge.cli.ProcessTable.Identity;
 import io.ublkbridge.device.DeviceOptions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -35,7 +38,7 @@ class DeviceFilesTest {
             Instant.EPOCH,
             null,
             "",
-            true));
+            ServerRequest.Task.RECOVER));
   }
 
   private CommandFailure refused() {
@@ -47,12 +50,13 @@ class DeviceFilesTest {
     host.lostDevice(3, "vol", "file:/disk");
     DeviceFiles first = files();
 
-    DeviceRecord claimed = first.claim(3);
+    var _ = first.claim(3);
 
+    DeviceRecord claimed = host.registry().byId(3).orElseThrow();
     assertEquals(ProcessHandle.current().pid(), claimed.server().pid());
     assertEquals(Health.RECOVERING, host.registry().health(claimed));
     assertEquals(ExitCode.BUSY, refused().exitCode());
-    assertEquals(Health.LIVE, host.registry().health(first.recovered()));
+    assertEquals(Health.LIVE, host.registry().health(first.recovered(true)));
     assertEquals(1, host.registry().all().size());
   }
 
@@ -76,12 +80,46 @@ class DeviceFilesTest {
     assertEquals(ExitCode.NO_SUCH_DEVICE, refused().exitCode());
   }
 
+  @Test
+  void aDeviceIsHandedToALivingProcessOnly() throws Exception {
+    DeviceRecord lost = host.lostDevice(3, "vol", "file:/disk");
+    DeviceFiles old = files();
+    var _ = old.claim(3);
+    var _ = old.recovered(true);
+    Identity successor = new Identity(88, FakeHost.START_TICKS);
+    assertThrows(IOException.class, () -> old.handTo(successor, Instant.EPOCH));
+    assertEquals(Health.LIVE, host.registry().health(host.registry().byId(3).orElseThrow()));
+
+    host.process(88, "java");
+    old.handTo(successor, Instant.EPOCH);
+    DeviceRecord handed = host.registry().byId(3).orElseThrow();
+    assertEquals(successor, handed.server());
+    assertEquals(Health.RECOVERING, host.registry().health(handed));
+    old.remove();
+    assertEquals(List.of(handed), host.registry().all(), "it is not the old one's any more");
+    assertEquals(lost.since(), handed.since());
+  }
+
+  @Test
+  void whatWasHandedOverIsKnownUntilSomebodyServesIt() throws Exception {
+    DeviceRecord lost = host.lostDevice(3, "vol", "file:/disk");
+    Identity died = new Identity(88, FakeHost.START_TICKS);
+    host.registry().write(lost.handedTo(died, Instant.EPOCH));
+    DeviceFiles next = files();
+    assertEquals(Instant.EPOCH, Objects.requireNonNull(next.claim(3).recovery()).handedOver());
+    DeviceRecord served = next.recovered(false);
+    DeviceRecord.Recovery recovery = Objects.requireNonNull(served.recovery());
+    assertEquals(null, recovery.handedOver());
+    assertEquals(0, recovery.count(), "nobody has died");
+  }
+
   /// As when a flush of what was written before fails: the next one could succeed.
   @Test
   void aBarOutlivesWhoSetIt() throws Exception {
     host.lostDevice(3, "vol", "file:/disk");
     DeviceFiles first = files();
-    DeviceRecord claimed = first.claim(3);
+    var _ = first.claim(3);
+    DeviceRecord claimed = host.registry().byId(3).orElseThrow();
     first.bar("it has lost writes");
     host.file("proc/" + claimed.server().pid() + "/stat", "");
     assertEquals("cannot recover vol: it has lost writes", refused().message());

@@ -55,6 +55,19 @@ final class ServedNumbersTest {
 
     @Override
     public void stop() {}
+
+    @Override
+    public boolean stopUnlessOpen() {
+      return false;
+    }
+
+    @Override
+    public Map<String, Object> resize(boolean force) {
+      return Map.of();
+    }
+
+    @Override
+    public void handOver(ProcessTable.Identity successor) {}
   }
 
   @BeforeEach

@@ -54,7 +54,7 @@ class TakeoverTest {
 
     assertEquals(root.resolve("dev/ublkb3").toString(), path);
     ServerRequest request = asked.getFirst();
-    assertTrue(request.takeOver());
+    assertEquals(ServerRequest.Task.RECOVER, request.task());
     assertEquals("file:/disk", request.source());
     assertEquals(lost.options(), request.targetOptions());
     assertEquals(3, request.device().id());
@@ -126,7 +126,7 @@ class TakeoverTest {
               try {
                 Process pause = new ProcessBuilder("sleep", "0.3").start();
                 pause.onExit().join();
-                host.registry().write(claimed.recovered());
+                host.registry().write(claimed.recovered(true));
               } catch (IOException e) {
                 throw new AssertionError(e);
               }

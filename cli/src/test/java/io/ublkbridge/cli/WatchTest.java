@@ -84,6 +84,13 @@ final class WatchTest {
   }
 
   @Test
+  void recoversADeviceThatWasHandedToAServerThatDied() throws Exception {
+    String server = "true '\"task\":\"upgrade\"'; " + server(true, "sleep 2; kill -9 $$");
+    assertEquals(0, watch(server, "exit 0", "0"));
+    assertEquals(List.of("0 recover --timeout 10m 3"), calls());
+  }
+
+  @Test
   void countsServersThatDieAtOnceAndGivesUp() throws Exception {
     assertEquals(0, watch(server(false, "kill -9 $$"), "exit 0", "0"));
     assertEquals(List.of("1 recover --timeout 10m 3"), calls());

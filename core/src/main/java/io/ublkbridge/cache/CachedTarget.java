@@ -12,6 +12,7 @@ import io.ublkbridge.target.TargetUri;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -181,6 +182,16 @@ public final class CachedTarget extends ForwardingTarget {
     Map<String, Object> details = new LinkedHashMap<>(super.details());
     details.put("cache", new CacheReport(cache, counters, readaheadBytes, tier).fields());
     return details;
+  }
+
+  @Override
+  public long presentSize(Duration timeout) throws TargetOpenException {
+    // Whatever is behind it may have a better reason.
+    var _ = super.presentSize(timeout);
+    throw new TargetOpenException(
+        Reason.FAILED,
+        "a disk with a cache keeps the size that it was attached with",
+        "detach it, then attach it again");
   }
 
   @Override

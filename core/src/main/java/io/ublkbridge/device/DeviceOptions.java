@@ -14,6 +14,8 @@ import io.ublkbridge.target.Geometry;
 /// @param readOnly whether the disk is read-only whatever the target allows
 /// @param recovery whether the disk outlives its server where the target can be taken over: its I/O
 ///   then waits for another server
+/// @param partitionScan whether the kernel looks for partitions as soon as there is a disk; it can
+///   do without since Linux 7.0
 public record DeviceOptions(
     int id,
     int queues,
@@ -21,7 +23,8 @@ public record DeviceOptions(
     int maxIoBytes,
     int blockBytes,
     boolean readOnly,
-    boolean recovery) {
+    boolean recovery,
+    boolean partitionScan) {
   public static final int ANY_ID = -1;
   public static final int DEFAULT_DEPTH = 128;
   public static final int DEFAULT_MAX_IO_BYTES = 512 << 10;
@@ -50,15 +53,16 @@ public record DeviceOptions(
         blockBytes);
   }
 
-  /// A device that ends with its server.
+  /// A device that ends with its server, and whose partitions are looked for.
   public DeviceOptions(
       int id, int queues, int depth, int maxIoBytes, int blockBytes, boolean readOnly) {
-    this(id, queues, depth, maxIoBytes, blockBytes, readOnly, false);
+    this(id, queues, depth, maxIoBytes, blockBytes, readOnly, false, true);
   }
 
   /// The same with or without recovery.
   public DeviceOptions withRecovery(boolean wanted) {
-    return new DeviceOptions(id, queues, depth, maxIoBytes, blockBytes, readOnly, wanted);
+    return new DeviceOptions(
+        id, queues, depth, maxIoBytes, blockBytes, readOnly, wanted, partitionScan);
   }
 
   public static DeviceOptions defaults() {

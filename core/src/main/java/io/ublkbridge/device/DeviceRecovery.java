@@ -16,7 +16,7 @@ import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/// Takes over a device whose server has died, while its users wait.
+/// Takes over a device whose server has died or has let go of it, while its users wait.
 ///
 /// ```
 /// the kernel has noticed the death → same device? → target opened, same disk? → what the dead
@@ -67,19 +67,10 @@ public final class DeviceRecovery {
     return new DeviceRecovery(control, info);
   }
 
-  /// How many event loops it takes.
-  public int queues() {
-    return info.queues();
-  }
-
-  /// How many tags each queue has.
-  public int depth() {
-    return info.depth();
-  }
-
   /// Goes on with the device, if the target is what it was. If this fails the disk still waits once
   /// this process has ended, as it must then.
   ///
+  /// @param settled whether the old server had ended all that it was asked for
   /// @param identity of the disk, as its first server found it; see [Succession#identity]
   /// @param target opened just now; stays the caller's to close
   /// @param options as they were when the device was made, with its id
@@ -88,6 +79,7 @@ public final class DeviceRecovery {
   /// @throws InheritedWritesException if it has lost what it acknowledged
   /// @throws UblkException if the kernel refuses a step
   public UblkDevice resume(
+      boolean settled,
       String identity,
       BoundedTarget target,
       DeviceOptions options,
@@ -95,7 +87,9 @@ public final class DeviceRecovery {
       DeviceListener listener)
       throws TargetOpenException, InheritedWritesException {
     Succession succession = requireSame(info, control.params(info.id()), identity, target, options);
-    settle(succession.settling());
+    if (!settled) {
+      settle(succession.settling());
+    }
     startRecovery();
     UblkDevice device = UblkDevice.resume(control, info, target, loops, listener);
     log.info("took over {}", device.path());

@@ -17,9 +17,11 @@ import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetQueue;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
@@ -47,6 +49,9 @@ public final class UblkDevice {
       UblkAbi.UBLK_F_USER_RECOVERY | UblkAbi.UBLK_F_USER_RECOVERY_REISSUE;
   private static final Duration COMMAND_DEADLINE = Duration.ofSeconds(30);
 
+  /// How long the kernel may look for a tag without a request; there was one a moment ago.
+  private static final Duration QUIESCE_PATIENCE = Duration.ofSeconds(2);
+
   /// For a target to make durable what it has acknowledged before; as long as for a detach.
   private static final Duration FLUSH_DEADLINE = Duration.ofMinutes(10);
 
@@ -57,6 +62,7 @@ public final class UblkDevice {
   private final DeviceInfo info;
   private final CharDevice charDevice;
   private final List<Lane> lanes = new ArrayList<>();
+  private boolean flushes;
 
   private UblkDevice(ControlDevice control, DeviceInfo info, CharDevice charDevice) {
     this.control = control;
@@ -88,7 +94,18 @@ public final class UblkDevice {
     if (options.recovery() && !recovery) {
       log.info("if this server dies, its disk goes with it: no other could go on with this target");
     }
-    long flags = recovery ? REQUIRED_FLAGS | RECOVERY_FLAGS : REQUIRED_FLAGS;
+    long features = control.features();
+    long flags = REQUIRED_FLAGS;
+    if (recovery) {
+      flags |= RECOVERY_FLAGS | (features & UblkAbi.UBLK_F_QUIESCE);
+    }
+    if (!options.partitionScan()) {
+      if ((features & UblkAbi.UBLK_F_NO_AUTO_PART_SCAN) == 0) {
+        throw new UblkException(
+            "leaving partitions alone, which takes Linux 7.0 or newer,", Errno.EOPNOTSUPP);
+      }
+      flags |= UblkAbi.UBLK_F_NO_AUTO_PART_SCAN;
+    }
     DeviceInfo info =
         add(
             control,
@@ -159,19 +176,116 @@ public final class UblkDevice {
     UblkDevice device = new UblkDevice(control, info, CharDevice.open(info.id(), info.depth()));
     device.openLanes(target, loops, listener::failed);
     device.fetch();
-    if (target.capabilities().volatileCache()) {
-      device.flushInherited();
+    if (device.flushes) {
+      // What the old server knew of unflushed writes died with it, so this one begins with none.
+      device.flush().await(FLUSH_DEADLINE);
     }
     control.endRecovery(info.id(), ProcessHandle.current().pid(), COMMAND_DEADLINE);
     return device;
   }
 
-  /// What the old server knew of unflushed writes died with it, so this one begins with none.
-  private void flushInherited() throws InheritedWritesException {
+  /// One queue's flush covers what was acknowledged on every queue.
+  private DeviceFlush flush() {
     Lane lane = lanes.getFirst();
-    InheritedFlush flush = new InheritedFlush();
+    DeviceFlush flush = new DeviceFlush();
     lane.loop().execute(() -> lane.queue().submit(flush));
-    flush.await(FLUSH_DEADLINE);
+    return flush;
+  }
+
+  /// Brings the disk to rest without anybody being told: what the target has goes on to its end,
+  /// all of it becomes durable, and new requests wait in here until [#release]. Blocks.
+  ///
+  /// @param patience for requests that wait; before that the target has as long to flush as for a
+  ///   detach
+  /// @return when they began to wait
+  /// @throws UblkException if it does not come to rest in time, or cannot flush, which the next
+  ///   flush of a user is then told too; the disk is served as before
+  public Instant hold(Duration patience) {
+    // First while everybody goes on, so that little is left for the time when they wait.
+    flushOnBehalf(FLUSH_DEADLINE);
+    Instant began = Instant.now();
+    try {
+      List<Future<CompletionStage<Void>>> rests = new ArrayList<>();
+      for (Lane lane : lanes) {
+        rests.add(lane.loop().submit(lane.driver().queue()::hold));
+      }
+      for (Future<CompletionStage<Void>> rest : rests) {
+        CompletionStage<Void> all = await(rest, "holding its requests");
+        await(all.toCompletableFuture(), patience, "what was under way");
+      }
+      flushOnBehalf(patience);
+      return began;
+    } catch (RuntimeException e) {
+      release();
+      throw e;
+    }
+  }
+
+  private void flushOnBehalf(Duration patience) {
+    if (!flushes) {
+      return;
+    }
+    DeviceFlush flush = flush();
+    List<Lane> all = List.copyOf(lanes);
+    flush.whenRefused(
+        () -> all.forEach(each -> each.loop().execute(each.driver().queue()::oweFlushError)));
+    try {
+      flush.await(patience);
+    } catch (InheritedWritesException e) {
+      throw new UblkException(String.valueOf(e.getMessage()));
+    }
+  }
+
+  /// Serves on after [#hold].
+  public void release() {
+    lanes.forEach(lane -> lane.loop().execute(lane.driver().queue()::release));
+  }
+
+  /// Whether this kernel can give a disk that is served another size.
+  public boolean resizes() {
+    return (control.features() & UblkAbi.UBLK_F_UPDATE_SIZE) != 0;
+  }
+
+  /// Gives the disk the size that its target has by now, at rest. Blocks.
+  ///
+  /// @param target of this device
+  /// @param targetBytes as [BlockTarget#presentSize] has told
+  /// @param diskBytes the part of it that is whole blocks of the disk
+  /// @throws UblkException if it does not come to rest within `patience`, or the kernel refuses
+  public void resize(BlockTarget target, long targetBytes, long diskBytes, Duration patience) {
+    var _ = hold(patience);
+    try {
+      // Whatever fails, the kernel never knows of bytes that are not there.
+      if (targetBytes > target.geometry().sizeBytes()) {
+        target.resize(targetBytes);
+        control.updateSize(id(), diskBytes, COMMAND_DEADLINE);
+      } else {
+        control.updateSize(id(), diskBytes, COMMAND_DEADLINE);
+        target.resize(targetBytes);
+      }
+    } finally {
+      release();
+    }
+  }
+
+  /// Gives the disk up after [#hold], so that another process can go on with it as soon as this one
+  /// has ended, as it must now. Nothing that this process was asked for is lost: the kernel asks
+  /// the next one for what was held.
+  public void letGo() {
+    boolean quiesces = (info.flags() & UblkAbi.UBLK_F_QUIESCE) != 0;
+    for (Lane lane : lanes) {
+      // Also gives the ring the time to take the last commits.
+      quiesces &= await(lane.loop().submit(lane.driver().queue()::hasIdleTag), "looking at tags");
+    }
+    if (quiesces) {
+      try {
+        control.quiesce(id(), QUIESCE_PATIENCE, COMMAND_DEADLINE);
+      } catch (UblkException e) {
+        // The end of this process does the same, with less order.
+        log.warn("{}: {}", path(), e.getMessage());
+      }
+    }
+    lanes.forEach(lane -> lane.queue().close());
   }
 
   private static void deleteAfterFailure(ControlDevice control, int id, Exception reason) {
@@ -196,6 +310,7 @@ public final class UblkDevice {
 
   private void openLanes(BlockTarget target, QueueLoops loops, Consumer<Throwable> failureHandler)
       throws TargetOpenException {
+    flushes = target.capabilities().volatileCache();
     for (int index = 0; index < info.queues(); index++) {
       QueueContext context =
           new QueueContext(
@@ -259,6 +374,26 @@ public final class UblkDevice {
     releaseLanes(deadline);
     charDevice.close();
     control.delete(id(), deadline);
+  }
+
+  /// Takes the disk away unless somebody has it open; [#stop] is for the rest. Kernels before 7.0
+  /// cannot tell, and leave all of it to that.
+  ///
+  /// @return false if somebody has
+  /// @throws UblkException if it did not end in time
+  public boolean stopUnlessOpen(Duration deadline) {
+    if ((control.features() & UblkAbi.UBLK_F_SAFE_STOP_DEV) == 0) {
+      return true;
+    }
+    try {
+      control.tryStop(id(), deadline);
+      return true;
+    } catch (UblkException e) {
+      if (e.errno() != Errno.EBUSY) {
+        throw e;
+      }
+      return false;
+    }
   }
 
   /// Deletes a device whose server is gone, or takes it away from one that does not answer.

@@ -117,6 +117,54 @@ public final class ControlDevice implements AutoCloseable {
         _ -> new ControlCommand(UblkAbi.UBLK_U_CMD_STOP_DEV, id, MemorySegment.NULL, 0, 0));
   }
 
+  /// The same, unless somebody has the disk open; what opens it later is refused. Since Linux 7.0.
+  ///
+  /// @throws UblkException with EBUSY if it is open; ENODEV if there is no disk any more
+  public void tryStop(int id, Duration deadline) {
+    run(
+        "TRY_STOP_DEV of device " + id,
+        deadline,
+        _ -> new ControlCommand(UblkAbi.UBLK_U_CMD_TRY_STOP_DEV, id, MemorySegment.NULL, 0, 0));
+  }
+
+  /// Lets no new request come, and gives up every tag that has none, with ENODEV; the others can
+  /// still be committed. From then on only the end of this process, or at least of its hold on
+  /// `/dev/ublkcN`, makes a way for another server: this cannot be taken back. Since Linux 6.16,
+  /// for devices made with `UBLK_F_QUIESCE`.
+  ///
+  /// @param patience until each queue has a tag without a request
+  /// @throws UblkException with EBUSY if one has none in time
+  public void quiesce(int id, Duration patience, Duration deadline) {
+    run(
+        "QUIESCE_DEV of device " + id,
+        deadline,
+        _ ->
+            new ControlCommand(
+                UblkAbi.UBLK_U_CMD_QUIESCE_DEV,
+                id,
+                MemorySegment.NULL,
+                // 0 would mean for ever.
+                Math.max(1, patience.toMillis()),
+                0));
+  }
+
+  /// Gives a disk that is served another size, and tells everybody who watches it. Since Linux
+  /// 6.16; before 7.0 it must not be called on a device without a disk.
+  ///
+  /// @param sizeBytes a multiple of the logical block; the driver does not look
+  public void updateSize(int id, long sizeBytes, Duration deadline) {
+    run(
+        "UPDATE_SIZE of device " + id,
+        deadline,
+        _ ->
+            new ControlCommand(
+                UblkAbi.UBLK_U_CMD_UPDATE_SIZE,
+                id,
+                MemorySegment.NULL,
+                sizeBytes >>> UblkAbi.SECTOR_SHIFT,
+                0));
+  }
+
   /// Prepares a device whose server has died for another one, which then opens `/dev/ublkcN` and
   /// fetches every tag. From now on the device belongs to this process.
   ///

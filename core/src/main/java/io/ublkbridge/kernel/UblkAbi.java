@@ -5,7 +5,6 @@ public final class UblkAbi {
   private UblkAbi() {}
 
   // Control commands, ioctl-encoded ('u', number, 32 bytes); read-only ones are _IOR, others _IOWR.
-  // Resize and the 7.x commands join here with the issue that brings them.
   static final int UBLK_U_CMD_ADD_DEV = 0xc0207504;
   static final int UBLK_U_CMD_DEL_DEV = 0xc0207505;
   static final int UBLK_U_CMD_START_DEV = 0xc0207506;
@@ -16,6 +15,9 @@ public final class UblkAbi {
   static final int UBLK_U_CMD_END_USER_RECOVERY = 0xc0207511;
   static final int UBLK_U_CMD_GET_DEV_INFO2 = 0x80207512;
   static final int UBLK_U_CMD_GET_FEATURES = 0x80207513;
+  static final int UBLK_U_CMD_UPDATE_SIZE = 0xc0207515;
+  static final int UBLK_U_CMD_QUIESCE_DEV = 0xc0207516;
+  static final int UBLK_U_CMD_TRY_STOP_DEV = 0xc0207517;
 
   // I/O commands, ioctl-encoded ('u', number, 16 bytes).
   static final int UBLK_U_IO_FETCH_REQ = 0xc0107520;
@@ -43,6 +45,7 @@ public final class UblkAbi {
   public static final long UBLK_F_UPDATE_SIZE = 1L << 10;
   public static final long UBLK_F_QUIESCE = 1L << 12;
   public static final long UBLK_F_SAFE_STOP_DEV = 1L << 17;
+  public static final long UBLK_F_NO_AUTO_PART_SCAN = 1L << 18;
 
   public static final int UBLK_S_DEV_DEAD = 0;
   public static final int UBLK_S_DEV_LIVE = 1;

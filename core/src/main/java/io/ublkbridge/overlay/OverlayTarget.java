@@ -112,6 +112,12 @@ public final class OverlayTarget extends ForwardingTarget {
     return Optional.empty();
   }
 
+  @Override
+  public long presentSize(Duration timeout) throws TargetOpenException {
+    throw new TargetOpenException(
+        Reason.FAILED, "a disk with an overlay keeps the size of what is below it", null);
+  }
+
   /// What is written here changes the contents.
   @Override
   public Optional<String> contentIdentity() {

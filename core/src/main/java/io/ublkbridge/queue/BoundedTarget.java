@@ -17,16 +17,30 @@ import io.ublkbridge.target.TargetQueue;
 /// The kernel keeps to what it was told; this guards against our own mistakes and against requests
 /// that were under way when something changed.
 public final class BoundedTarget extends ForwardingTarget {
+  private volatile Geometry geometry;
+
   public BoundedTarget(BlockTarget target) {
     super(target);
+    geometry = target.geometry();
+  }
+
+  @Override
+  public Geometry geometry() {
+    return geometry;
+  }
+
+  @Override
+  public void resize(long sizeBytes) {
+    super.resize(sizeBytes);
+    geometry = next().geometry();
   }
 
   @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
-    return new BoundedQueue(next().openQueue(context), geometry(), capabilities());
+    return new BoundedQueue(next().openQueue(context), this, capabilities());
   }
 
-  private record BoundedQueue(TargetQueue queue, Geometry geometry, Capabilities capabilities)
+  private record BoundedQueue(TargetQueue queue, BoundedTarget target, Capabilities capabilities)
       implements TargetQueue {
 
     @Override
@@ -46,6 +60,7 @@ public final class BoundedTarget extends ForwardingTarget {
     }
 
     private boolean inside(BlockRequest request) {
+      Geometry geometry = target.geometry;
       long offset = request.offsetBytes();
       long length = request.lengthBytes();
       long most =

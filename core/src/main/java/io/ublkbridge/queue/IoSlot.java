@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// ```
 /// NEW ─fetch→ KERNEL ─request→ TARGET ─complete / fail: commit→ KERNEL … ─abort→ GONE
+///                       └──→ HELD ──↑  while the queue holds
 /// ```
 final class IoSlot implements BlockRequest {
   private final UblkQueue queue;

@@ -6,6 +6,8 @@ enum SlotState {
   NEW,
   /// The kernel: fetched or committed, no request here.
   KERNEL,
+  /// Nobody: the request in it is kept from the target while the queue holds.
+  HELD,
   /// The target: it has the request and must end it.
   TARGET,
   /// Nobody any more: the device is going away.

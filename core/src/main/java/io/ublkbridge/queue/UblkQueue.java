@@ -6,6 +6,7 @@ import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.PayloadException;
 import io.ublkbridge.target.TargetQueue;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.EnumSet;
 import java.util.Set;
@@ -35,7 +36,12 @@ public final class UblkQueue {
   private final CompletableFuture<Void> drained = new CompletableFuture<>();
   private final Set<IoError> errorsLogged = EnumSet.noneOf(IoError.class);
   private int tagsLeft;
+  private int atTarget;
   private boolean failed;
+  private boolean flushOwesError;
+
+  /// Not null while requests are held; completes when the target has none.
+  private @Nullable CompletableFuture<Void> rest;
 
   /// Prepares a queue; [#start] begins.
   ///
@@ -72,6 +78,52 @@ public final class UblkQueue {
     return drained;
   }
 
+  /// Lets no request pass to the target until [#release]. Those that it has go on.
+  ///
+  /// @return completes, on the event loop, when the last of them has ended; the same for every call
+  ///   until it is released
+  public CompletionStage<Void> hold() {
+    CompletableFuture<Void> held = rest;
+    if (held == null) {
+      held = new CompletableFuture<>();
+      rest = held;
+      if (atTarget == 0) {
+        held.complete(null);
+      }
+    }
+    return held;
+  }
+
+  /// Passes on what was held, and then everything again.
+  public void release() {
+    rest = null;
+    try {
+      for (IoSlot slot : slots) {
+        if (slot.state() == SlotState.HELD) {
+          begin(slot);
+        }
+      }
+    } catch (RuntimeException | Error e) {
+      failed(e);
+    }
+  }
+
+  /// A flush that the kernel did not ask for has failed: the next one that it asks for must, too,
+  /// or nobody would hear of it.
+  public void oweFlushError() {
+    flushOwesError = true;
+  }
+
+  /// Whether the kernel has a tag without a request.
+  public boolean hasIdleTag() {
+    for (IoSlot slot : slots) {
+      if (slot.state() == SlotState.KERNEL) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /// Any thread may read them.
   public QueueCounters counters() {
     return counters;
@@ -88,7 +140,9 @@ public final class UblkQueue {
         throw new IllegalStateException(
             "the kernel completed tag " + tag + " of " + name + ", which is " + slot.state());
       }
-      if (result == UblkAbi.UBLK_IO_RES_OK) {
+      if (result == UblkAbi.UBLK_IO_RES_OK && rest != null) {
+        slot.state(SlotState.HELD);
+      } else if (result == UblkAbi.UBLK_IO_RES_OK) {
         begin(slot);
       } else if (result == UblkAbi.UBLK_IO_RES_ABORT) {
         abandon(slot);
@@ -105,6 +159,7 @@ public final class UblkQueue {
     MemorySegment descriptors = driver.descriptors();
     int opFlags = IoDescriptor.opFlags(descriptors, slot.tag());
     Operation operation = operation(IoDescriptor.operation(opFlags));
+    atTarget++;
     if (operation == null) {
       slot.state(SlotState.TARGET);
       commit(slot, -IoError.UNSUPPORTED.errno());
@@ -118,6 +173,11 @@ public final class UblkQueue {
         IoDescriptor.durable(opFlags),
         IoDescriptor.mayUnmap(opFlags));
     counters.started();
+    if (operation == Operation.FLUSH && flushOwesError) {
+      flushOwesError = false;
+      slot.fail(IoError.IO, new IOException("a flush has failed that nobody waited for"));
+      return;
+    }
     try {
       target.submit(slot);
     } catch (PayloadException e) {
@@ -163,6 +223,9 @@ public final class UblkQueue {
   private void commit(IoSlot slot, int result) {
     slot.state(SlotState.KERNEL);
     driver.commitAndFetch(slot.tag(), result);
+    if (--atTarget == 0 && rest != null) {
+      rest.complete(null);
+    }
   }
 
   /// The first error of each kind goes to the log with its cause; the others are only counted.

@@ -1,5 +1,6 @@
 package io.ublkbridge.target;
 
+import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 
@@ -38,6 +39,23 @@ public interface BlockTarget extends AutoCloseable {
   /// What the target waits for now, if it does. Unlike the rest this may be asked at any time.
   default Optional<Outage> outage() {
     return Optional.empty();
+  }
+
+  /// How long the target is at this moment, in bytes: whole blocks. What [#geometry] says stays
+  /// until [#resize]. May block.
+  ///
+  /// @throws TargetOpenException if the size cannot change, or cannot be found out
+  default long presentSize(Duration timeout) throws TargetOpenException {
+    throw new TargetOpenException(
+        TargetOpenException.Reason.FAILED,
+        "a disk of this kind keeps the size that it was attached with",
+        null);
+  }
+
+  /// Has this size from now on, which [#presentSize] has told. Called when no request is under way,
+  /// or in an outage that the other size is the reason for, which then ends.
+  default void resize(long sizeBytes) {
+    throw new IllegalStateException("no other size is known");
   }
 
   /// The device is about to be stopped: a request that waits for something lost should fail within

@@ -1,5 +1,6 @@
 package io.ublkbridge.target;
 
+import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 
@@ -50,6 +51,16 @@ public abstract class ForwardingTarget implements BlockTarget {
   @Override
   public Optional<Outage> outage() {
     return next.outage();
+  }
+
+  @Override
+  public long presentSize(Duration timeout) throws TargetOpenException {
+    return next.presentSize(timeout);
+  }
+
+  @Override
+  public void resize(long sizeBytes) {
+    next.resize(sizeBytes);
   }
 
   @Override

@@ -35,6 +35,11 @@ public record Geometry(
         maxZeroBytes);
   }
 
+  /// The same of another length.
+  public Geometry ofSize(long otherBytes) {
+    return new Geometry(otherBytes, blockBytes, preferredIoBytes, maxIoBytes, maxZeroBytes);
+  }
+
   private static void require(boolean condition, String what, long value) {
     if (!condition) {
       throw new IllegalArgumentException("a disk cannot have a " + what + " of " + value);

@@ -90,15 +90,15 @@ final class DeviceRecoveryTest {
 
   @Test
   void aFlushThatFailsIsToldFromOneThatHangs() throws Exception {
-    InheritedFlush done = new InheritedFlush();
+    DeviceFlush done = new DeviceFlush();
     done.complete();
     done.await(Duration.ofSeconds(1));
-    InheritedFlush failed = new InheritedFlush();
+    DeviceFlush failed = new DeviceFlush();
     failed.fail(IoError.IO, new IOException("a page is lost"));
     InheritedWritesException lost =
         assertThrows(InheritedWritesException.class, () -> failed.await(Duration.ofSeconds(1)));
     assertTrue(String.valueOf(lost.getMessage()).contains("a page is lost"), lost.getMessage());
-    assertThrows(UblkException.class, () -> new InheritedFlush().await(Duration.ofMillis(1)));
+    assertThrows(UblkException.class, () -> new DeviceFlush().await(Duration.ofMillis(1)));
   }
 
   private record Nowhere() implements TargetQueue {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 
 import io.ublkbridge.target.Capabilities;
 import io.ublkbridge.target.FixedTarget;
+import io.ublkbridge.target.ForwardingTarget;
 import io.ublkbridge.target.Geometry;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.RecordedRequest;
@@ -54,6 +55,39 @@ final class BoundedTargetTest {
     assertEquals(IoError.IO, outcome(ALL, RecordedRequest.read(DISK - 4096, 8192)));
     assertEquals(IoError.IO, outcome(ALL, RecordedRequest.read(-4096, 4096)));
     assertEquals(IoError.IO, outcome(ALL, RecordedRequest.discard(Long.MAX_VALUE - 4095, 4096)));
+  }
+
+  @Test
+  void boundsMoveWithTheTarget() throws Exception {
+    FaultyTarget served =
+        new FaultyTarget(new SplittableRandom(1), new byte[2 * DISK]).atOnceRate(1);
+    ForwardingTarget grows =
+        new ForwardingTarget(new FixedTarget(GEOMETRY, ALL, served)) {
+          private Geometry now = GEOMETRY;
+
+          @Override
+          public Geometry geometry() {
+            return now;
+          }
+
+          @Override
+          public void resize(long sizeBytes) {
+            now = now.ofSize(sizeBytes);
+          }
+        };
+    BoundedTarget bounded = new BoundedTarget(grows);
+    try (TargetQueue queue = bounded.openQueue(LOOPS.queueContext(8))) {
+      RecordedRequest early = RecordedRequest.read(DISK, 4096);
+      queue.submit(early);
+      assertEquals(IoError.IO, early.await());
+      bounded.resize(2 * DISK);
+      RecordedRequest late = RecordedRequest.read(DISK, 4096);
+      queue.submit(late);
+      assertNull(late.await());
+      RecordedRequest behind = RecordedRequest.read(2 * DISK, 4096);
+      queue.submit(behind);
+      assertEquals(IoError.IO, behind.await());
+    }
   }
 
   @Test

@@ -16,6 +16,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.concurrent.CompletableFuture;
 import org.HdrHistogram.Histogram;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -170,5 +171,50 @@ final class UblkQueueTest {
     request.fail(IoError.UNREACHABLE, null);
     assertTrue(driver.deliverOne());
     assertTrue(queue.drained().toCompletableFuture().isDone());
+  }
+
+  @Test
+  void aQueueThatHoldsEndsWhatTheTargetHasAndStartsNothing() {
+    BlockRequest underWay = requested(Operation.WRITE);
+    CompletableFuture<Void> rest = queue.hold().toCompletableFuture();
+    driver.issue(1, Operation.READ, 3 * BLOCK, BLOCK);
+    driver.deliverOne();
+    assertEquals(List.of(underWay), target.held());
+    assertFalse(rest.isDone(), "a request is under way");
+    assertTrue(queue.hasIdleTag());
+    assertTrue(target.endOne());
+    assertTrue(rest.isDone());
+    assertEquals(1, driver.endedCount());
+
+    queue.release();
+    assertEquals(1, target.held().size());
+    assertTrue(target.endOne());
+    assertEquals(2, driver.endedCount());
+    assertEquals(requested(Operation.WRITE), target.held().getFirst(), "and all goes on");
+    assertEquals(List.of(), failures);
+  }
+
+  @Test
+  void aQueueWithoutRequestsRestsAtOnce() {
+    assertTrue(queue.hold().toCompletableFuture().isDone());
+    for (int tag = 0; tag < 4; tag++) {
+      driver.issue(tag, Operation.READ, tag * BLOCK, BLOCK);
+    }
+    while (driver.deliverOne()) {}
+    assertFalse(queue.hasIdleTag(), "every tag has a request");
+    assertEquals(List.of(), target.held());
+  }
+
+  @Test
+  void aFlushThatFailedUnnoticedFailsTheNextOneThatIsAskedFor() {
+    queue.oweFlushError();
+    driver.issue(0, Operation.FLUSH, 0, 0);
+    driver.deliverOne();
+    assertEquals(1, driver.failedCount());
+    driver.issue(0, Operation.FLUSH, 0, 0);
+    driver.deliverOne();
+    assertTrue(target.endOne());
+    assertEquals(1, driver.failedCount(), "once");
+    assertEquals(2, driver.endedCount());
   }
 }

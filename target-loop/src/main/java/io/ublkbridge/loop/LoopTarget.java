@@ -14,6 +14,7 @@ import io.ublkbridge.target.Succession;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetOpenException.Reason;
 import io.ublkbridge.target.TargetQueue;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -77,6 +78,25 @@ final class LoopTarget implements BlockTarget {
   @Override
   public Optional<Succession> succession() {
     return file.identity().map(Succession::new);
+  }
+
+  @Override
+  public long presentSize(Duration timeout) throws TargetOpenException {
+    try {
+      long bytes = file.presentSize();
+      if (bytes == 0) {
+        throw new TargetOpenException(Reason.FAILED, file.path() + " is empty now", null);
+      }
+      return bytes;
+    } catch (IOException e) {
+      throw new TargetOpenException(
+          Reason.FAILED, "cannot examine " + file.path() + ": " + e.getMessage(), null, e);
+    }
+  }
+
+  @Override
+  public void resize(long sizeBytes) {
+    file.resize(sizeBytes);
   }
 
   @Override

@@ -140,6 +140,27 @@ class LoopTargetTest {
   }
 
   @Test
+  void aFileThatHasGrownIsUsedToItsNewEndOnceThatIsSaid() throws Exception {
+    try (LoopTarget target = open(false);
+        TargetQueue queue = target.openQueue(context(8))) {
+      long was = target.geometry().sizeBytes();
+      resize(image, was + MIB + 100);
+      assertEquals(was + MIB, target.presentSize(Duration.ofSeconds(10)), "whole blocks");
+      assertEquals(was, target.geometry().sizeBytes());
+      RecordedRequest early = RecordedRequest.write(was, new byte[4096], false);
+      UringLoops.submit(loop, queue, early);
+      assertEquals(IoError.IO, early.await());
+
+      target.resize(was + MIB);
+
+      assertEquals(was + MIB, target.geometry().sizeBytes());
+      RecordedRequest behind = RecordedRequest.write(was, new byte[4096], false);
+      UringLoops.submit(loop, queue, behind);
+      assertNull(behind.await());
+    }
+  }
+
+  @Test
   void theTailBehindTheLastBlockIsOutOfReach() throws Exception {
     resize(image, 1024 + 100);
     try (LoopTarget target = open(false)) {

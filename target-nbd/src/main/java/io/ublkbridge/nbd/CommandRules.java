@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
 /// Which command, with which flags, a request becomes on one export, and which must not be sent.
 /// Immutable.
 final class CommandRules {
-  private final Geometry geometry;
+  private volatile Geometry geometry;
   private final Capabilities capabilities;
   private final boolean serverFlushes;
   private final boolean serverHasFua;
@@ -30,6 +30,11 @@ final class CommandRules {
     this.capabilities = info.capabilities(1);
     this.serverFlushes = info.has(NBD_FLAG_SEND_FLUSH);
     this.serverHasFua = info.has(NBD_FLAG_SEND_FUA);
+  }
+
+  /// Lets requests reach up to another end. From every thread.
+  void resize(long sizeBytes) {
+    geometry = geometry.ofSize(sizeBytes);
   }
 
   /// Whether FLUSH may be sent. A server that knows none promises that a completed write needs

@@ -21,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 import java.util.function.ToIntFunction;
@@ -50,7 +51,12 @@ final class NbdTarget implements BlockTarget {
   private final NbdDialer dialer;
   private final NbdOptions options;
   private final Negotiated negotiated;
-  private final Geometry geometry;
+  private final CommandRules rules;
+  private volatile Geometry geometry;
+
+  /// What [#presentSize] has found last, as the server says it.
+  private volatile long presentBytes;
+
   private final Capabilities capabilities;
   private final Reconnector reconnector;
   private final NbdQueue.Shared shared;
@@ -85,13 +91,10 @@ final class NbdTarget implements BlockTarget {
             negotiated,
             new Reconnector.Policy(options.lossTimeout(), FENCE_TIME),
             new SplittableRandom());
+    this.rules = new CommandRules(geometry, info);
+    this.presentBytes = info.sizeBytes();
     this.shared =
-        new NbdQueue.Shared(
-            new CommandRules(geometry, info),
-            fence,
-            journal,
-            reconnector::lost,
-            options.ioTimeout());
+        new NbdQueue.Shared(rules, fence, journal, reconnector::lost, options.ioTimeout());
     warn(info);
   }
 
@@ -176,6 +179,37 @@ final class NbdTarget implements BlockTarget {
   @Override
   public Optional<Succession> succession() {
     return Optional.of(new Succession(negotiated.identity(), FENCE_TIME));
+  }
+
+  /// Asks on a connection of its own, since a server tells its size only at the beginning of one.
+  @Override
+  public long presentSize(Duration timeout) throws TargetOpenException {
+    NbdConnection asking = dialer.within(timeout).dial(loops.getFirst(), Purpose.USE);
+    try {
+      ExportInfo now = asking.negotiated().info();
+      Optional<String> difference =
+          negotiated.ofSize(now.sizeBytes()).differenceOf(asking.negotiated());
+      if (difference.isPresent()) {
+        throw new TargetOpenException(
+            Reason.FAILED, "the server now offers another disk: " + difference.get(), null);
+      }
+      presentBytes = now.sizeBytes();
+      return now.geometry().sizeBytes();
+    } finally {
+      asking.close();
+    }
+  }
+
+  @Override
+  public void resize(long sizeBytes) {
+    geometry = geometry.ofSize(sizeBytes);
+    rules.resize(sizeBytes);
+    List<NbdConnection> stale = reconnector.resize(presentBytes).join();
+    if (outage().isEmpty()) {
+      // Nothing is under way, so a farewell leaves nothing in doubt; each is then dialled anew.
+      stale.forEach(NbdConnection::close);
+      queues.forEach(queue -> CompletableFuture.runAsync(() -> {}, queue.loop()::execute).join());
+    }
   }
 
   @Override

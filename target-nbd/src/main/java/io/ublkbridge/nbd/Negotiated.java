@@ -24,10 +24,16 @@ record Negotiated(
     exports = List.copyOf(exports);
   }
 
-  /// Names the export among those that the same URI may lead to at another time.
+  /// Names the export among those that the same URI may lead to at another time. Its size may
+  /// change, and is compared by itself.
   String identity() {
-    return "export '%s' (%s) of %s bytes"
-        .formatted(name, description, Long.toUnsignedString(info.sizeBytes()));
+    return "export '%s' (%s)".formatted(name, description);
+  }
+
+  /// The same of another length.
+  Negotiated ofSize(long otherBytes) {
+    ExportInfo other = new ExportInfo(otherBytes, info.flags(), info.blockSizes(), info.headers());
+    return new Negotiated(other, name, description, exports, allocationContext);
   }
 
   /// What keeps another connection from being used in this one's place: whatever would make a

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
@@ -87,7 +88,7 @@ final class Reconnector {
   private final Dialer dialer;
   private final WriteJournal journal;
   private final Fence fence;
-  private final Negotiated expected;
+  private Negotiated expected;
   private final Policy policy;
   private final RandomGenerator random;
   private final List<Lane> lanes = new ArrayList<>();
@@ -171,6 +172,24 @@ final class Reconnector {
         }
       }
     });
+  }
+
+  /// The disk has another size by now: from now on only connections that have found it so are good.
+  /// From every thread.
+  ///
+  /// @param exportBytes as the server says it
+  /// @return those in use that are not, told on the loop
+  CompletableFuture<List<NbdConnection>> resize(long exportBytes) {
+    CompletableFuture<List<NbdConnection>> stale = new CompletableFuture<>();
+    loop.execute(() -> {
+      expected = expected.ofSize(exportBytes);
+      stale.complete(
+          lanes.stream()
+              .flatMap(lane -> lane.live.stream())
+              .filter(connection -> connection.negotiated().info().sizeBytes() != exportBytes)
+              .toList());
+    });
+    return stale;
   }
 
   /// Dials no more. From every thread.

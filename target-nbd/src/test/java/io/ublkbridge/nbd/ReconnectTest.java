@@ -243,6 +243,72 @@ final class ReconnectTest {
     }
   }
 
+  /// An honest server with a disk of this size, until the client takes leave.
+  private static Script sized(long bytes, ConcurrentLinkedQueue<Request> seen) {
+    return wire -> {
+      wire.handshake(true, bytes, FLAGS);
+      for (Request next = wire.receiveRequest();
+          next.type() != NbdProtocol.NBD_CMD_DISC;
+          next = wire.receiveRequest()) {
+        seen.add(next);
+        wire.simpleReply(0, next.cookie());
+      }
+    };
+  }
+
+  @Test
+  void aDiskThatComesBackLargerIsTheSameOnceThatIsSaid() throws Exception {
+    ConcurrentLinkedQueue<Request> seen = new ConcurrentLinkedQueue<>();
+    Script drops = shaken(Wire::receiveRequest);
+    Script larger = sized(2 * SIZE, seen);
+    try (ScriptedServer server = ScriptedServer.onTcp(inTurn(drops, larger));
+        Opened opened = Opened.at(server.uri("vol"))) {
+      RecordedRequest write = RecordedRequest.write(0, new byte[512], false);
+      opened.submit(write);
+      while (opened.target().outage().filter(o -> o.why().contains("another disk")).isEmpty()) {
+        Thread.onSpinWait();
+      }
+      assertEquals(SIZE, opened.target().geometry().sizeBytes());
+      long present = opened.target().presentSize(Duration.ofSeconds(10));
+      assertEquals(2 * SIZE, present);
+      assertEquals(List.of(), types(seen), "nothing is written before");
+
+      opened.target().resize(present);
+
+      assertNull(write.await());
+      assertTrue(opened.target().outage().isEmpty());
+      RecordedRequest behind = RecordedRequest.write(SIZE, new byte[512], false);
+      opened.submit(behind);
+      assertNull(behind.await());
+      assertEquals(2 * SIZE, opened.target().geometry().sizeBytes());
+    }
+  }
+
+  @Test
+  void noConnectionThatKnowsAnotherSizeIsKept() throws Exception {
+    ConcurrentLinkedQueue<Request> old = new ConcurrentLinkedQueue<>();
+    ConcurrentLinkedQueue<Request> seen = new ConcurrentLinkedQueue<>();
+    Script larger = sized(2 * SIZE, seen);
+    try (ScriptedServer server = ScriptedServer.onTcp(inTurn(sized(SIZE, old), larger));
+        Opened opened = Opened.at(server.uri("vol"))) {
+      RecordedRequest first = RecordedRequest.write(0, new byte[512], true);
+      opened.submit(first);
+      assertNull(first.await());
+      RecordedRequest early = RecordedRequest.write(SIZE, new byte[512], false);
+      opened.submit(early);
+      assertEquals(IoError.IO, early.await());
+
+      opened.target().resize(opened.target().presentSize(Duration.ofSeconds(10)));
+
+      while (seen.isEmpty()) {
+        RecordedRequest behind = RecordedRequest.write(SIZE, new byte[512], false);
+        opened.submit(behind);
+        assertNull(behind.await());
+      }
+      assertEquals(1, old.size(), "the old connection never hears of what is behind its end");
+    }
+  }
+
   private static void refuse(Wire wire, CountDownLatch refused) throws Exception {
     Request request = wire.receiveRequest();
     assertEquals(NbdProtocol.NBD_CMD_DISC, request.type(), "the disk is not touched");

@@ -12,12 +12,23 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
-/// The FLUSH that comes before everything else when a device is taken over.
-final class InheritedFlush extends InternalRequest {
+/// A FLUSH of all that the target has acknowledged, which the kernel did not ask for: before a
+/// device changes hands, and when it has.
+final class DeviceFlush extends InternalRequest {
   private final CompletableFuture<Boolean> ended = new CompletableFuture<>();
 
-  InheritedFlush() {
+  DeviceFlush() {
     super(Operation.FLUSH);
+  }
+
+  /// Has something done if the target refuses, however late that is, on the queue's event loop.
+  void whenRefused(Runnable deed) {
+    var _ =
+        ended.whenComplete((_, failure) -> {
+          if (failure != null) {
+            deed.run();
+          }
+        });
   }
 
   /// For control threads.
