@@ -165,7 +165,7 @@ final class RecoveryIT {
     Thread killer = Thread.ofPlatform().start(() -> killUntil(over, disk, pausesMillis));
     Command written;
     try {
-      written = writeAndVerify(disk);
+      written = VerifiedWrites.run(disk, SECONDS);
     } finally {
       over.set(true);
       killer.join();
@@ -206,23 +206,5 @@ final class RecoveryIT {
   private static boolean goesOn(JsonNode now, JsonNode before) {
     return now.get("recoveries").asInt() > before.get("recoveries").asInt()
         && !now.get("recovery").get("underWay").asBoolean();
-  }
-
-  private static Command writeAndVerify(Disk disk) {
-    return Command.run(
-        "fio",
-        "--name=kill",
-        "--filename=" + disk.path(),
-        "--rw=randwrite",
-        "--bs=4k",
-        "--size=32M",
-        "--ioengine=libaio",
-        "--direct=1",
-        "--iodepth=64",
-        "--verify=crc32c",
-        "--verify_backlog=2048",
-        "--verify_fatal=1",
-        "--time_based",
-        "--runtime=" + SECONDS);
   }
 }

@@ -62,6 +62,19 @@ final class ServedDisk implements Disk {
         new DeviceOptions(o.id(), o.queues(), o.depth(), o.maxIoBytes(), bytes, o.readOnly());
   }
 
+  static Option withoutPartitions() {
+    return o ->
+        new DeviceOptions(
+            o.id(),
+            o.queues(),
+            o.depth(),
+            o.maxIoBytes(),
+            o.blockBytes(),
+            o.readOnly(),
+            o.recovery(),
+            false);
+  }
+
   static ServedDisk serve(String uri, Option... changes) {
     return serve(uri, Map.of(), changes);
   }
@@ -103,6 +116,11 @@ final class ServedDisk implements Disk {
   /// What the target waits for, if it does.
   Optional<Outage> outage() {
     return target.outage();
+  }
+
+  /// Takes the disk away unless somebody has it open.
+  boolean stopUnlessOpen() {
+    return device.stopUnlessOpen(DEADLINE);
   }
 
   /// What the target says of itself.

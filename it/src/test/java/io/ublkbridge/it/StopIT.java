@@ -1,0 +1,107 @@
+package io.ublkbridge.it;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.ublkbridge.kernel.ControlDevice;
+import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.UblkAbi;
+import io.ublkbridge.kernel.UblkException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Stopping a disk that somebody opens at that moment, and disks whose partitions nobody asked for.
+final class StopIT {
+  @TempDir Path dir;
+  private HostState before = HostState.now();
+
+  @BeforeEach
+  void remember() {
+    before = HostState.now();
+  }
+
+  @AfterEach
+  void nothingIsLeftBehind() {
+    before.assertUnchanged();
+  }
+
+  private static boolean kernelHas(long feature) {
+    try (ControlDevice control = ControlDevice.open()) {
+      return (control.features() & feature) != 0;
+    }
+  }
+
+  @Test
+  void aDiskThatIsOpenIsNotTakenAway() throws Exception {
+    assumeTrue(kernelHas(UblkAbi.UBLK_F_SAFE_STOP_DEV), "this kernel cannot tell who has it open");
+    try (ServedDisk disk = Disk.serve("memory:16M")) {
+      Command.shell("udevadm settle");
+      try (FileChannel _ = FileChannel.open(disk.path(), StandardOpenOption.READ)) {
+        assertFalse(disk.stopUnlessOpen());
+        Command.shell("cmp -n 16M " + disk.path() + " /dev/zero");
+      }
+      assertTrue(disk.stopUnlessOpen());
+      assertTrue(Files.notExists(disk.path()));
+    }
+  }
+
+  /// As the kernel's selftest part_01.
+  @Test
+  void partitionsAreLeftAloneWhereThatIsAskedFor() throws Exception {
+    Path image = dir.resolve("disk.img");
+    Command.shell("truncate -s 16M %1$s; echo start=2048 | sfdisk -q %1$s".formatted(image));
+    String uri = "file:" + image;
+    if (!kernelHas(UblkAbi.UBLK_F_NO_AUTO_PART_SCAN)) {
+      UblkException refused =
+          assertThrows(UblkException.class, () -> Disk.serve(uri, ServedDisk.withoutPartitions()));
+      assertEquals(Errno.EOPNOTSUPP, refused.errno());
+      return;
+    }
+    try (ServedDisk disk = Disk.serve(uri, ServedDisk.withoutPartitions())) {
+      Path partition = Path.of(disk.path() + "p1");
+      Command.shell("udevadm settle; sleep 1");
+      assertTrue(Files.notExists(partition));
+      Command.shell("blockdev --rereadpt %s; udevadm settle".formatted(disk.path()));
+      assertTrue(Files.exists(partition));
+    }
+  }
+
+  /// As the kernel's selftest part_02: before 7.0 the kernel looks for partitions inside of
+  /// START_DEV and keeps its lock for as long as that hangs.
+  @Test
+  void aServerThatDiesWhilePartitionsAreLookedForHoldsNobodyUp() throws Exception {
+    assumeTrue(kernelHas(UblkAbi.UBLK_F_SAFE_STOP_DEV), "this kernel hangs then");
+    try (NbdServer server = NbdServer.nbdkit("--filter=delay", "memory", "16M", "rdelay=200")) {
+      CompletableFuture<Command> attach =
+          CompletableFuture.supplyAsync(() ->
+              Command.ublkBridge(
+                  "attach", server.uri(), "--name", "hangs", "--id", "7", "--timeout", "4m"));
+      Command.shell("for i in $(seq 1200); do [ -b /dev/ublkb7 ] && exit; sleep 0.1; done; exit 1");
+      String pid = Command.json("pid", "status", "hangs", "--json");
+      Command.shell("kill -9 $(ps -o ppid= -p %1$s) && kill -9 %1$s".formatted(pid));
+      Instant killed = Instant.now();
+      while (!Command.json("state", "status", "hangs", "--json").equals("lost")) {
+        assertTrue(Duration.between(killed, Instant.now()).toSeconds() < 30, "it is lost at once");
+      }
+      Command.ublkBridge("detach", "--force", "hangs").succeeded();
+      Command ended = attach.get(1, TimeUnit.MINUTES);
+      assertEquals(1, ended.status(), ended.output() + ended.errors());
+      Duration took = Duration.between(killed, Instant.now());
+      assertTrue(took.toSeconds() < 60, "it is over soon: " + took);
+      assertTrue(Files.notExists(Path.of("/dev/ublkb7")));
+    }
+  }
+}
