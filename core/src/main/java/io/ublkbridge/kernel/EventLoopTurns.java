@@ -10,6 +10,7 @@ import io.netty.channel.uring.IoUringIoHandlerConfig;
 import io.netty.util.concurrent.ThreadAwareExecutor;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -20,14 +21,19 @@ import org.slf4j.LoggerFactory;
 /// submitted meanwhile, and then once more to wait. What is submitted at the end of the turn goes
 /// with the wait: one entry for both.
 ///
+/// Netty also ends the wait of a loop that has no timer after a second, for which every wait starts
+/// a timer in the kernel and takes its completion. Here such a loop waits until there is something
+/// to do: completions, tasks and new timers wake it.
+///
 /// Confined to the event loop.
 public final class EventLoopTurns implements IoHandler {
   private static final Logger log = LoggerFactory.getLogger(EventLoopTurns.class);
 
   private final IoHandler ring;
   private final List<TurnHandle> ending = new ArrayList<>();
+  private @Nullable PatientContext patient;
 
-  private EventLoopTurns(IoHandler ring) {
+  EventLoopTurns(IoHandler ring) {
     this.ring = ring;
   }
 
@@ -76,7 +82,51 @@ public final class EventLoopTurns implements IoHandler {
     if (!ending.isEmpty()) {
       endTurn();
     }
-    return ring.run(context);
+    PatientContext current = patient;
+    if (current == null || !current.context.equals(context)) {
+      current = new PatientContext(context);
+      patient = current;
+    }
+    return ring.run(current);
+  }
+
+  /// A loop's own view of itself, without the timer that it does not have.
+  private static final class PatientContext implements IoHandlerContext {
+    /// A moment behind every timer: with one the delay is 0 then, without one Netty's second.
+    private static final long AT_THE_END = Long.MAX_VALUE / 2;
+
+    private static final long NO_DEADLINE = -1;
+
+    private final IoHandlerContext context;
+
+    PatientContext(IoHandlerContext context) {
+      this.context = context;
+    }
+
+    @Override
+    public boolean canBlock() {
+      return context.canBlock();
+    }
+
+    @Override
+    public long delayNanos(long currentTimeNanos) {
+      return context.delayNanos(currentTimeNanos);
+    }
+
+    @Override
+    public long deadlineNanos() {
+      return context.delayNanos(AT_THE_END) == 0 ? context.deadlineNanos() : NO_DEADLINE;
+    }
+
+    @Override
+    public void reportActiveIoTime(long activeNanos) {
+      context.reportActiveIoTime(activeNanos);
+    }
+
+    @Override
+    public boolean shouldReportActiveIoTime() {
+      return context.shouldReportActiveIoTime();
+    }
   }
 
   @Override

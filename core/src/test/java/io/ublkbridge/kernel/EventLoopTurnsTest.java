@@ -5,13 +5,20 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.netty.channel.IoEvent;
 import io.netty.channel.IoEventLoop;
+import io.netty.channel.IoHandle;
+import io.netty.channel.IoHandler;
+import io.netty.channel.IoHandlerContext;
 import io.netty.channel.IoRegistration;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.uring.IoUringIoEvent;
 import io.netty.channel.uring.IoUringIoOps;
 import io.ublkbridge.target.UringLoops;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -119,6 +126,71 @@ final class EventLoopTurnsTest {
     loop.execute(first::ask);
     await(done);
     assertEquals(List.of("a ended", "b ended", "a completed 7", "b completed 7"), events);
+  }
+
+  /// Notes until when it may wait, and waits until it is woken.
+  private static final class Sleeper implements IoHandler {
+    private final Semaphore woken = new Semaphore(0);
+    private final BlockingQueue<Long> deadlines = new LinkedBlockingQueue<>();
+
+    @Override
+    public int run(IoHandlerContext context) {
+      if (context.canBlock()) {
+        deadlines.add(context.deadlineNanos());
+        woken.acquireUninterruptibly();
+      }
+      return 0;
+    }
+
+    @Override
+    public void wakeup() {
+      woken.release();
+    }
+
+    @Override
+    public void destroy() {}
+
+    @Override
+    public IoRegistration register(IoHandle handle) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public boolean isCompatible(Class<? extends IoHandle> handleType) {
+      return false;
+    }
+  }
+
+  @Test
+  void aLoopWithoutATimerWaitsForAsLongAsItTakes() throws Exception {
+    Sleeper sleeper = new Sleeper();
+    var group = new MultiThreadIoEventLoopGroup(1, _ -> new EventLoopTurns(sleeper));
+    try {
+      group.execute(() -> {});
+      assertEquals(-1, sleeper.deadlines.poll(10, TimeUnit.SECONDS));
+      sleeper.deadlines.clear();
+
+      var timer = group.schedule(() -> {}, 1, TimeUnit.HOURS);
+      Long deadline = sleeper.deadlines.poll(10, TimeUnit.SECONDS);
+      while (deadline != null && deadline < 0) {
+        deadline = sleeper.deadlines.poll(10, TimeUnit.SECONDS);
+      }
+      assertTrue(deadline != null, "a timer that another thread sets wakes the loop and counts");
+      timer.cancel(false);
+    } finally {
+      group.shutdownGracefully(0, 5, TimeUnit.SECONDS).awaitUninterruptibly();
+    }
+  }
+
+  @Test
+  void timersRunInTimeWhoeverSetsThem() throws Exception {
+    CountDownLatch done = new CountDownLatch(2);
+    var fromOutside = loop.schedule(done::countDown, 20, TimeUnit.MILLISECONDS);
+    var fromInside =
+        UringLoops.run(loop, () -> loop.schedule(done::countDown, 20, TimeUnit.MILLISECONDS));
+    await(done);
+    fromOutside.get(10, TimeUnit.SECONDS);
+    fromInside.get(10, TimeUnit.SECONDS);
   }
 
   @Test
