@@ -25,7 +25,8 @@ import java.util.stream.Stream;
 /// @param errors its standard error
 record Command(String line, int status, String output, String errors) {
   /// Far beyond what anything takes, also in an emulator on a busy host.
-  private static final Duration DEADLINE = Duration.ofMinutes(5);
+  private static final Duration DEADLINE =
+      Duration.ofMinutes(Integer.getInteger("command.minutes", 5));
 
   /// Runs a program to its end.
   static Command run(String... command) {

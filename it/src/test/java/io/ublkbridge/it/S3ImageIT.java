@@ -7,14 +7,18 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.ublkbridge.s3.FaultyProxy;
 import io.ublkbridge.s3.FaultyProxy.Fault;
 import io.ublkbridge.s3.S3Server;
+import io.ublkbridge.s3.SeekableZstd;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -32,6 +36,9 @@ final class S3ImageIT {
     System.setProperty("aws.secretAccessKey", S3Server.SECRET_KEY);
     System.setProperty("aws.disableEc2Metadata", "true");
   }
+
+  private static final Fault LATE = new Fault.Late(Duration.ofSeconds(5));
+  private static final Duration OUTAGE = Duration.ofSeconds(30);
 
   @TempDir Path dir;
   @TempDir Path mountPoint;
@@ -93,14 +100,33 @@ final class S3ImageIT {
     }
   }
 
-  @Tag("long")
   @Test
-  void readsPassThroughAStormOfFailures() throws IOException {
+  void filesOfACompressedImageAreThoseOfTheImage() throws IOException {
+    String source = putImage();
+    byte[] image = Files.readAllBytes(dir.resolve("disk.img"));
+    SERVER.put("images", "disk.img.zst", SeekableZstd.of(image, 1 << 20, true));
+    try (ServedDisk disk = ServedDisk.serve("s3://images/disk.img.zst", store(SERVER.url()))) {
+      disk.mount(mountPoint, "-o", "ro");
+      assertEquals(source, Command.shell("cd " + mountPoint + " && " + CHECKSUMS));
+      Command.shell("umount " + mountPoint);
+      assertTrue(disk.details().get("compression") instanceof Map<?, ?>, "it is told");
+    }
+  }
+
+  /// Every block tells that it is the right one, to whoever runs this on a disk with `--rw`.
+  private String putVerified() throws IOException {
     Path image = dir.resolve("verified.img");
     String fio =
         "fio --name=v --size=4M --verify=crc32c --verify_interval=4k --verify_fatal=1 --filename=";
     Command.shell(fio + image + " --rw=write --bs=64k --do_verify=0");
     SERVER.put("images", "verified.img", image);
+    return fio;
+  }
+
+  @Tag("long")
+  @Test
+  void readsPassThroughAStormOfFailures() throws IOException {
+    String fio = putVerified();
     SplittableRandom random = new SplittableRandom(17);
     try (FaultyProxy proxy = FaultyProxy.before(SERVER);
         ServedDisk disk =
@@ -110,6 +136,68 @@ final class S3ImageIT {
           fio + disk.path() + " --rw=randread --bs=16k --direct=1 --ioengine=libaio --iodepth=16");
       assertTrue(proxy.requests().size() > 256, "requests: " + proxy.requests().size());
     }
+  }
+
+  /// The kernel gets no error, and each of its reads ends before the deadline of one request.
+  @Tag("long")
+  @Test
+  void readsWaitThroughAnOutageAndSpikes() throws Exception {
+    String fio = putVerified();
+    SplittableRandom random = new SplittableRandom(18);
+    try (FaultyProxy proxy = FaultyProxy.before(SERVER);
+        ServedDisk disk =
+            ServedDisk.serve("s3://images/verified.img", store(proxy.url(), "cache", "off"))) {
+      proxy.plan(request -> request.number() % 50 == 49 ? LATE : fault(random));
+      Process reads =
+          new ProcessBuilder(
+                  "bash",
+                  "-c",
+                  "exec "
+                      + fio
+                      + disk.path()
+                      + " --rw=randread --bs=16k --direct=1 --ioengine=libaio --iodepth=16"
+                      + " --loops=8 --max_latency=60s")
+              .inheritIO()
+              .start();
+      pause(Duration.ofSeconds(5));
+      assertTrue(reads.isAlive(), "it ended too early to see an outage");
+      proxy.down(true);
+      pause(OUTAGE);
+      assertTrue(reads.isAlive(), "reads wait while the store is away");
+      proxy.down(false);
+      assertTrue(reads.waitFor(4, TimeUnit.MINUTES), "reads go on after the outage");
+      assertEquals(0, reads.exitValue());
+      assertTrue(disk.outage().isEmpty(), "it is over");
+    }
+  }
+
+  @Tag("long")
+  @Test
+  void aStoreThatStaysAwayFailsReadsUntilItIsBack() throws Exception {
+    SERVER.put("images", "away.img", new byte[32 << 20]);
+    try (FaultyProxy proxy = FaultyProxy.before(SERVER);
+        ServedDisk disk =
+            ServedDisk.serve(
+                "s3://images/away.img", store(proxy.url(), "cache", "off", "loss-timeout", "5s"))) {
+      read(disk.path()).succeeded();
+      proxy.down(true);
+      Command lost = read(disk.path());
+      assertNotEquals(0, lost.status());
+      assertTrue(lost.errors().contains("Link has been severed"), lost.errors());
+      assertTrue(disk.outage().isPresent(), "it is told");
+      proxy.down(false);
+      Command again = read(disk.path());
+      for (int tries = 0; again.status() != 0 && tries < 60; tries++) {
+        pause(Duration.ofSeconds(1));
+        again = read(disk.path());
+      }
+      again.succeeded();
+      assertTrue(disk.outage().isEmpty(), "it is over");
+    }
+  }
+
+  private static void pause(Duration time) {
+    LockSupport.parkNanos(time.toNanos());
   }
 
   @Test

@@ -91,6 +91,11 @@ public final class S3Server implements AutoCloseable {
         PutObjectRequest.builder().bucket(bucket).key(key).contentLength(length).build(), in);
   }
 
+  /// The file that is an object, of a server that keeps them in a directory.
+  public static Path file(Path directory, String bucket, String key) {
+    return directory.resolve(bucket).resolve(key);
+  }
+
   public void delete(String bucket, String key) {
     blobs.removeBlob(bucket, key);
   }

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.SplittableRandom;
 
 /// Makes compressed images in zstd's seekable format.
-final class SeekableZstd {
+public final class SeekableZstd {
   /// A frame as the table has it.
   private record Entry(int compressedBytes, int lengthBytes, int checksum) {}
 
@@ -30,7 +30,8 @@ final class SeekableZstd {
     return bytes;
   }
 
-  static byte[] of(byte[] image, int frameBytes, boolean checksums) {
+  /// An image in frames of one length.
+  public static byte[] of(byte[] image, int frameBytes, boolean checksums) {
     SeekableZstd zstd = new SeekableZstd(checksums);
     for (int at = 0; at < image.length; at += frameBytes) {
       zstd.frame(Arrays.copyOfRange(image, at, Math.min(image.length, at + frameBytes)));
