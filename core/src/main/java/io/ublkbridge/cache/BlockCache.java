@@ -30,6 +30,9 @@ final class BlockCache implements AutoCloseable {
     this.pool = new FramePool(budget.totalBlocks(), budget.blockBytes());
     this.blocks =
         Caffeine.newBuilder()
+            // Its counts of uses are of the final size from the start: they are lost when they
+            // grow.
+            .initialCapacity(budget.cachedBlocks())
             .maximumWeight((long) budget.cachedBlocks() * budget.blockBytes())
             .weigher((BlockKey _, BlockBuffer _) -> budget.blockBytes())
             .executor(Runnable::run)

@@ -27,8 +27,9 @@ import org.slf4j.LoggerFactory;
 public final class CachedTarget extends ForwardingTarget {
   private static final Logger log = LoggerFactory.getLogger(CachedTarget.class);
 
-  /// The most that is asked for at once to fill blocks: several READs side by side are faster.
-  private static final int RUN_BYTES_MAX = 1 << 20;
+  /// The most that is asked for at once to fill blocks: several READs side by side are faster, but
+  /// each has its own cost.
+  private static final int RUN_BYTES_MAX = 2 << 20;
 
   private final BlockCache cache;
   private final BlockMap map;

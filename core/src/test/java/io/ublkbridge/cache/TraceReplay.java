@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 /// through an LRU of as many blocks, and prints both hit ratios.
 ///
 /// The trace is a file of block numbers, little-endian ints, as that of CloudPhysics in Caffeine's
-/// simulator (`cloud_physics/w106.trace.xz`, unpacked). Run by hand; see `docs/cache.md`.
+/// simulator (`cloud_physics/w106.trace.xz`, unpacked). Run by hand; see `docs/benchmarks.md`.
 final class TraceReplay {
   /// Small, since the contents do not matter.
   private static final int BLOCK = 512;

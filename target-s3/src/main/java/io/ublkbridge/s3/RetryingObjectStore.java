@@ -29,7 +29,8 @@ import org.jspecify.annotations.Nullable;
 /// - While nothing succeeds at all, requests wait for the loss timeout and fail then; afterwards
 ///   each new one has one attempt, until one succeeds.
 /// - While others succeed, a request has the I/O timeout from its first failure on.
-/// - A GET that is slow among its kind is sent a second time, for at most one in twenty.
+/// - A GET that is slow among its kind is sent a second time, for at most one in twenty; unless it
+///   is this thread that is late, and may have the answer before it.
 ///
 /// Both attempts read into the same memory: they are given the same bytes, and the loser is stopped
 /// before the winner is told. Confined to the event loop, except where it says otherwise.
@@ -207,13 +208,23 @@ final class RetryingObjectStore implements ObjectStore {
       }
       earned = Math.min(HEDGES_SAVED_MAX * GETS_PER_HEDGE, earned + 1);
       deadline = after(policy.ioTimeout().toNanos(), this::expire);
-      nextStep = after(latency.slowAfterNanos(into.byteSize()), this::hedge);
+      hedgeLater();
       Attempt attempt = new Attempt(this);
       first = attempt;
       attempt.send();
     }
 
-    private void hedge() {
+    private void hedgeLater() {
+      long waitNanos = latency.slowAfterNanos(into.byteSize());
+      long dueNanos = loop.ticker().nanoTime() + waitNanos;
+      nextStep = after(waitNanos, () -> hedge(dueNanos, waitNanos));
+    }
+
+    private void hedge(long dueNanos, long waitNanos) {
+      if (loop.ticker().nanoTime() - dueNanos >= waitNanos) {
+        hedgeLater();
+        return;
+      }
       if (earned < GETS_PER_HEDGE || hedgesRunning >= policy.hedgesMax()) {
         return;
       }

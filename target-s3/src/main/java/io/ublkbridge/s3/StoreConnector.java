@@ -188,7 +188,7 @@ final class StoreConnector implements AutoCloseable {
     Duration quarter = options.ioTimeout().dividedBy(4);
     return NettyNioAsyncHttpClient.builder()
         .eventLoopGroup(
-            SdkEventLoopGroup.create(new LoopAsNioGroup(loop), IoUringSocketChannel::new))
+            SdkEventLoopGroup.create(new LoopAsNioGroup(loop), StoreConnector::connection))
         .maxConcurrency(connections)
         .connectionTimeout(CONNECT_TIMEOUT)
         .tlsNegotiationTimeout(TLS_TIMEOUT)
@@ -198,6 +198,12 @@ final class StoreConnector implements AutoCloseable {
         .tcpKeepAlive(true)
         .sslProvider(OpenSsl.isAvailable() ? SslProvider.OPENSSL : SslProvider.JDK)
         .tlsTrustManagersProvider(this::trusted);
+  }
+
+  private static IoUringSocketChannel connection() {
+    IoUringSocketChannel connection = new IoUringSocketChannel();
+    connection.pipeline().addLast(new WholeReads());
+    return connection;
   }
 
   /// Where the store is, for people and for what names its contents.

@@ -13,11 +13,12 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.LockSupport;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
@@ -85,7 +86,11 @@ public final class FaultyProxy implements AutoCloseable {
   private final ServerSocket listener;
   private final int serverPort;
   private final Set<Socket> sockets = ConcurrentHashMap.newKeySet();
-  private final List<Request> requests = new CopyOnWriteArrayList<>();
+  private final LongAdder bodyBytes = new LongAdder();
+
+  /// Guarded by itself.
+  private final List<Request> requests = new ArrayList<>();
+
   private volatile Plan plan = _ -> new Fault.None();
   private volatile Duration latency = Duration.ZERO;
   private volatile boolean down;
@@ -148,7 +153,14 @@ public final class FaultyProxy implements AutoCloseable {
 
   /// What has been asked so far.
   public List<Request> requests() {
-    return List.copyOf(requests);
+    synchronized (requests) {
+      return List.copyOf(requests);
+    }
+  }
+
+  /// How many bytes of answers' bodies were sent so far.
+  public long bodyBytes() {
+    return bodyBytes.sum();
   }
 
   private void accept() {
@@ -311,6 +323,7 @@ public final class FaultyProxy implements AutoCloseable {
           throw new IOException("the server's answer broke off");
         }
         toClient.write(buffer, 0, read);
+        bodyBytes.add(read);
         left -= read;
       }
     }

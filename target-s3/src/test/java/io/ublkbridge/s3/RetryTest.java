@@ -272,6 +272,19 @@ final class RetryTest {
   }
 
   @Test
+  void aGetIsNotHedgedBecauseThisThreadIsLate() {
+    learn(40);
+    Caller caller = get(512);
+    pass(Duration.ofMillis(200));
+    assertEquals(0, counters.hedges());
+
+    pass(Duration.ofMillis(40));
+    assertEquals(1, counters.hedges(), "it is slow all the same");
+    script.gets().get(41).succeed();
+    caller.assertRead();
+  }
+
+  @Test
   void aFailedHedgeLeavesTheFirstAlone() {
     learn(40);
     Caller caller = get(512);

@@ -15,7 +15,7 @@ import java.util.stream.Stream;
 ///
 /// Reads commands from its standard input, one a line, and answers each with a line: `faults
 /// OPTION...` (as on the command line; none ends them all), `put BUCKET KEY FILE`, `delete BUCKET
-/// KEY`, `down`, `up`, `requests` (how many there were).
+/// KEY`, `down`, `up`, `requests` (how many there were, and the bytes of their answers' bodies).
 public final class ServeS3 {
   private final S3Server server;
   private final FaultyProxy proxy;
@@ -85,7 +85,7 @@ public final class ServeS3 {
       case "down" -> proxy.down(true);
       case "up" -> proxy.down(false);
       case "requests" -> {
-        return "requests " + proxy.requests().size();
+        return "requests " + proxy.requests().size() + " bytes " + proxy.bodyBytes();
       }
       default -> {
         return "unknown " + command;
