@@ -14,6 +14,7 @@ import java.time.Instant;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -41,8 +42,10 @@ final class LostServerIT {
     assertTrue(Files.notExists(disk.path()));
   }
 
-  /// Nothing is lost, so it ends as if all were well.
+  /// Nothing is lost, so it ends as if all were well. [#aSignalDoesNotWaitForAServerThatIsGone] is
+  /// the same without a terminal.
   @Test
+  @Tag("long")
   void controlCDoesNotWaitForAServerThatIsGone() throws Exception {
     NbdServer server = NbdServer.nbdkit("memory", "64M");
     Path errors = dir.resolve("err");
