@@ -100,6 +100,7 @@ final class S3ImageIT {
     }
   }
 
+  @Tag("long")
   @Test
   void filesOfACompressedImageAreThoseOfTheImage() throws IOException {
     String source = putImage();
