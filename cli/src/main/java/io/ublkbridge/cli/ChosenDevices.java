@@ -47,7 +47,7 @@ final class ChosenDevices {
     ExitCode first = ExitCode.DONE;
     for (String device : wanted) {
       try {
-        deed.to(registry.find(device).orElseThrow(() -> DetachCommand.noSuchDevice(device)));
+        deed.to(registry.require(device));
       } catch (CommandFailure failure) {
         answer.failure(failure, verbose);
         first = first == ExitCode.DONE ? failure.exitCode() : first;

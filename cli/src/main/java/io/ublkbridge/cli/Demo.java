@@ -183,7 +183,7 @@ final class Demo implements AutoCloseable {
     DeviceRecord record =
         new DeviceRegistry(host)
             .find(String.valueOf(device))
-            .orElseThrow(() -> DetachCommand.noSuchDevice(String.valueOf(device)));
+            .orElseThrow(() -> DeviceRegistry.noSuchDevice(String.valueOf(device)));
     new Detachment(host, record, false).detach();
     String gone = device + " is gone";
     device = null;

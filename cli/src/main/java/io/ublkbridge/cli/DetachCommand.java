@@ -54,11 +54,4 @@ final class DetachCommand implements Verb {
         common.verbose(),
         device -> new Detachment(host, device, force).detach());
   }
-
-  static CommandFailure noSuchDevice(String device) {
-    return new CommandFailure(
-        ExitCode.NO_SUCH_DEVICE,
-        "no such device: '" + device + "' is not attached by ublk-bridge",
-        "ublk-bridge list");
-  }
 }

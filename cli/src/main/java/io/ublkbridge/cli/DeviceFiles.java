@@ -155,7 +155,7 @@ final class DeviceFiles {
   DeviceRecord claim(int id) throws CommandFailure, IOException {
     try (var _ = registry.lock()) {
       DeviceRecord present =
-          registry.byId(id).orElseThrow(() -> DetachCommand.noSuchDevice(Integer.toString(id)));
+          registry.byId(id).orElseThrow(() -> DeviceRegistry.noSuchDevice(Integer.toString(id)));
       if (registry.serverAlive(present) && !handedToThis(present)) {
         throw new CommandFailure(
             ExitCode.BUSY,

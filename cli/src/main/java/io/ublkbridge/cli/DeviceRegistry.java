@@ -80,6 +80,20 @@ final class DeviceRegistry {
     return device.matches() ? byId(Integer.parseInt(device.group(1))) : Optional.empty();
   }
 
+  /// The same, for those who cannot do without.
+  ///
+  /// @throws CommandFailure if there is none
+  DeviceRecord require(String nameOrDevice) throws CommandFailure {
+    return find(nameOrDevice).orElseThrow(() -> noSuchDevice(nameOrDevice));
+  }
+
+  static CommandFailure noSuchDevice(String device) {
+    return new CommandFailure(
+        ExitCode.NO_SUCH_DEVICE,
+        "no such device: '" + device + "' is not attached by ublk-bridge",
+        "ublk-bridge list");
+  }
+
   /// The device with this name; a living one before one whose server is gone.
   Optional<DeviceRecord> named(String name) {
     return all().stream()

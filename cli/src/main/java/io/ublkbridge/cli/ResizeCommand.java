@@ -51,8 +51,7 @@ final class ResizeCommand implements Verb {
 
   @Override
   public Integer call() throws CommandFailure {
-    DeviceRecord record =
-        registry.find(device).orElseThrow(() -> DetachCommand.noSuchDevice(device));
+    DeviceRecord record = registry.require(device);
     String what = "cannot resize " + record.name() + ": ";
     if (registry.health(record) != Health.LIVE) {
       throw new CommandFailure(

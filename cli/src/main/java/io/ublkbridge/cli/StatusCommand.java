@@ -42,8 +42,7 @@ final class StatusCommand implements Verb {
 
   @Override
   public Integer call() throws CommandFailure {
-    DeviceRecord record =
-        registry.find(device).orElseThrow(() -> DetachCommand.noSuchDevice(device));
+    DeviceRecord record = registry.require(device);
     Health health = registry.health(record);
     Map<String, Object> document = new LinkedHashMap<>();
     document.put("version", DeviceRecord.VERSION);

@@ -106,7 +106,7 @@ final class TopCommand implements Verb {
   private Map<Integer, DeviceReading> read() throws CommandFailure {
     List<DeviceRecord> records = new ArrayList<>();
     for (String device : devices) {
-      records.add(registry.find(device).orElseThrow(() -> DetachCommand.noSuchDevice(device)));
+      records.add(registry.require(device));
     }
     Map<Integer, DeviceReading> readings = new LinkedHashMap<>();
     for (DeviceReading reading :
