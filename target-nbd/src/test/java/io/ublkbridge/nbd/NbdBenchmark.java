@@ -1,8 +1,8 @@
 package io.ublkbridge.nbd;
 
 import io.netty.channel.IoEventLoop;
-import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.Operation;
@@ -90,9 +90,13 @@ final class NbdBenchmark {
   }
 
   /// One request after another.
-  private final class Lane implements BlockRequest {
+  private final class Lane extends InternalRequest {
     private final MemorySegment payload = Arena.global().allocate(bytes);
     private long offset;
+
+    Lane() {
+      super(operation);
+    }
 
     private void next() {
       if (left-- <= 0) {
@@ -107,11 +111,6 @@ final class NbdBenchmark {
     }
 
     @Override
-    public Operation operation() {
-      return operation;
-    }
-
-    @Override
     public long offsetBytes() {
       return offset;
     }
@@ -119,16 +118,6 @@ final class NbdBenchmark {
     @Override
     public long lengthBytes() {
       return bytes;
-    }
-
-    @Override
-    public boolean durable() {
-      return false;
-    }
-
-    @Override
-    public boolean mayUnmap() {
-      return true;
     }
 
     @Override

@@ -2,8 +2,8 @@ package io.ublkbridge.s3;
 
 import io.netty.channel.IoEventLoop;
 import io.ublkbridge.cache.CachedTarget;
-import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.BlockTarget;
+import io.ublkbridge.target.InternalRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.Operation;
@@ -132,9 +132,13 @@ final class S3Benchmark {
   }
 
   /// One request after another.
-  private final class Lane implements BlockRequest {
+  private final class Lane extends InternalRequest {
     private final MemorySegment payload = Arena.ofAuto().allocate(bytes);
     private long offset;
+
+    Lane() {
+      super(Operation.READ);
+    }
 
     private void next() {
       if (begun == count) {
@@ -148,11 +152,6 @@ final class S3Benchmark {
     }
 
     @Override
-    public Operation operation() {
-      return Operation.READ;
-    }
-
-    @Override
     public long offsetBytes() {
       return offset;
     }
@@ -160,21 +159,6 @@ final class S3Benchmark {
     @Override
     public long lengthBytes() {
       return bytes;
-    }
-
-    @Override
-    public boolean durable() {
-      return false;
-    }
-
-    @Override
-    public boolean mayUnmap() {
-      return true;
-    }
-
-    @Override
-    public void loadPayload(long at, MemorySegment into) {
-      throw new AssertionError("reads carry nothing");
     }
 
     @Override
