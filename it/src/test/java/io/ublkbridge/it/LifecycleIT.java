@@ -8,29 +8,18 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Attaching and detaching, in peace and under load, leave nothing behind.
+@ExtendWith(NothingLeftBehind.class)
 final class LifecycleIT {
   /// `PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE`, which PR_SET_IO_FLUSHER sets.
   private static final long IO_FLUSHER_FLAGS = 0x180000;
 
   private static final int CYCLES = 20;
   @TempDir Path dir;
-  private HostState before = HostState.now();
-
-  @BeforeEach
-  void remember() {
-    before = HostState.now();
-  }
-
-  @AfterEach
-  void nothingIsLeftBehind() {
-    before.assertUnchanged();
-  }
 
   /// The launcher and a JVM for each command, as everybody has it.
   @Test

@@ -18,10 +18,9 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Disks that outlive their servers: whoever uses them notices a pause, and a disk that cannot be
@@ -29,23 +28,13 @@ import org.junit.jupiter.api.io.TempDir;
 ///
 /// `-Dsoak.seconds=N` writes for N seconds; from a minute on a server is killed two seconds after
 /// each time that the disk is served again, else once.
+@ExtendWith(NothingLeftBehind.class)
 final class RecoveryIT {
   private static final int SECONDS = Integer.getInteger("soak.seconds", 7);
   private static final Duration DEADLINE = Duration.ofMinutes(4);
   private static final long SIZE = 64L << 20;
 
   @TempDir Path dir;
-  private HostState before = HostState.now();
-
-  @BeforeEach
-  void remember() {
-    before = HostState.now();
-  }
-
-  @AfterEach
-  void nothingIsLeftBehind() {
-    before.assertUnchanged();
-  }
 
   /// Shortly, [#aLostDiskWaitsForWhatItWas] shows the same of a file.
   @Test

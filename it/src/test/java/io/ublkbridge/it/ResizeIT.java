@@ -4,37 +4,23 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.ublkbridge.it.NbdServer.Kind;
-import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.kernel.UblkAbi;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Disks in use that get the size that their targets have by now.
+@ExtendWith(NothingLeftBehind.class)
 final class ResizeIT {
   private static final int MIB = 1 << 20;
 
   @TempDir Path dir;
-  private HostState before = HostState.now();
-
-  @BeforeEach
-  void remember() {
-    before = HostState.now();
-  }
-
-  @AfterEach
-  void nothingIsLeftBehind() {
-    before.assertUnchanged();
-  }
 
   private static boolean kernelResizes() {
-    try (ControlDevice control = ControlDevice.open()) {
-      return (control.features() & UblkAbi.UBLK_F_UPDATE_SIZE) != 0;
-    }
+    return ServedDisk.kernelHas(UblkAbi.UBLK_F_UPDATE_SIZE);
   }
 
   private static void assertSize(Disk disk, int mebibytes) {

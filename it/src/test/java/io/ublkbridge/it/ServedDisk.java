@@ -39,6 +39,13 @@ final class ServedDisk implements Disk {
     this.device = device;
   }
 
+  /// Whether the kernel's driver has a feature, one of `UBLK_F_*`.
+  static boolean kernelHas(long feature) {
+    try (ControlDevice control = ControlDevice.open()) {
+      return (control.features() & feature) != 0;
+    }
+  }
+
   /// A change to the default options.
   interface Option extends UnaryOperator<DeviceOptions> {}
 

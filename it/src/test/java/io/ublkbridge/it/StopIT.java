@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.UblkAbi;
 import io.ublkbridge.kernel.UblkException;
@@ -17,36 +16,19 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Stopping a disk that somebody opens at that moment, and disks whose partitions nobody asked for.
+@ExtendWith(NothingLeftBehind.class)
 final class StopIT {
   @TempDir Path dir;
-  private HostState before = HostState.now();
-
-  @BeforeEach
-  void remember() {
-    before = HostState.now();
-  }
-
-  @AfterEach
-  void nothingIsLeftBehind() {
-    before.assertUnchanged();
-  }
-
-  private static boolean kernelHas(long feature) {
-    try (ControlDevice control = ControlDevice.open()) {
-      return (control.features() & feature) != 0;
-    }
-  }
 
   @Test
   void aDiskThatIsOpenIsNotTakenAway() throws Exception {
-    if (!kernelHas(UblkAbi.UBLK_F_SAFE_STOP_DEV)) {
+    if (!ServedDisk.kernelHas(UblkAbi.UBLK_F_SAFE_STOP_DEV)) {
       // It cannot tell whether somebody has the disk open.
       return;
     }
@@ -68,7 +50,7 @@ final class StopIT {
     Command.shell("truncate -s 16M " + image);
     writePartitionTable(image);
     String uri = "file:" + image;
-    if (!kernelHas(UblkAbi.UBLK_F_NO_AUTO_PART_SCAN)) {
+    if (!ServedDisk.kernelHas(UblkAbi.UBLK_F_NO_AUTO_PART_SCAN)) {
       UblkException refused =
           assertThrows(UblkException.class, () -> Disk.serve(uri, ServedDisk.withoutPartitions()));
       assertEquals(Errno.EOPNOTSUPP, refused.errno());
@@ -100,7 +82,7 @@ final class StopIT {
   @Test
   @Tag("long")
   void aServerThatDiesWhilePartitionsAreLookedForHoldsNobodyUp() throws Exception {
-    if (!kernelHas(UblkAbi.UBLK_F_SAFE_STOP_DEV)) {
+    if (!ServedDisk.kernelHas(UblkAbi.UBLK_F_SAFE_STOP_DEV)) {
       return;
     }
     try (NbdServer server = NbdServer.nbdkit("--filter=delay", "memory", "16M", "rdelay=200")) {

@@ -14,15 +14,15 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Disks in use get another server, and nobody notices more than a pause.
 ///
 /// `-Dsoak.rounds=N` upgrades each N times.
+@ExtendWith(NothingLeftBehind.class)
 final class UpgradeIT {
   private static final int ROUNDS = Integer.getInteger("soak.rounds", 1);
 
@@ -33,17 +33,6 @@ final class UpgradeIT {
       Pattern.compile("(/dev/ublkb\\d+) I/O waited for (\\d+) ms\n");
 
   @TempDir Path dir;
-  private HostState before = HostState.now();
-
-  @BeforeEach
-  void remember() {
-    before = HostState.now();
-  }
-
-  @AfterEach
-  void nothingIsLeftBehind() {
-    before.assertUnchanged();
-  }
 
   @Test
   @Tag("long")
