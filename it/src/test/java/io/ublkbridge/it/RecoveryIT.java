@@ -70,6 +70,10 @@ final class RecoveryIT {
               .redirectOutput(dir.resolve("strace.log").toFile())
               .start();
       Process reader = read(disk);
+      Command.shell(
+          "until grep -q 'this server ends now' /var/log/ublk-bridge/*.log; do sleep 0.2; done");
+      // Whoever traces a thread keeps its process from ending.
+      holder.destroyForcibly();
       awaitSuccessor(disk, served);
       assertTrue(reader.waitFor(1, TimeUnit.MINUTES), "who reads goes on");
       assertEquals(0, reader.exitValue());
