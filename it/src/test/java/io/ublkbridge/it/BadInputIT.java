@@ -11,11 +11,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Wrong input gets the right exit code and one clear error, and leaves nothing behind.
+@Tag("linux-6.12")
 @ExtendWith(NothingLeftBehind.class)
 final class BadInputIT {
   @TempDir Path dir;

@@ -13,10 +13,12 @@ import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Servers that come back, but not as they were: late, with another disk, at another address.
+@Tag("linux-7")
 final class ChangedServerIT {
   private static final Duration DEADLINE = Duration.ofMinutes(2);
   private static final String HOST = "moving.ublk-bridge.test";

@@ -8,10 +8,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// What a program asks of the disk is what the server sees: FLUSH, FUA, TRIM, WRITE_ZEROES.
+@Tag("linux-6.12")
 final class DurabilityIT {
   @TempDir Path dir;
 

@@ -1,12 +1,14 @@
 package io.ublkbridge.it;
 
 import java.nio.file.Path;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /// A file system made on an attached disk holds a real tree of files over a detach and an attach.
+@Tag("linux-7")
 final class FileSystemIT {
   private static final int FILES = 2100;
 

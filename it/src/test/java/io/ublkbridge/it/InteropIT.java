@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -20,6 +21,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 /// written to it, blocks and files.
 ///
 /// `-Dsoak.mebibytes=N` writes more, to one server after the other, and files to each of them.
+@Tag("linux-6.12")
 final class InteropIT {
   private static final int MEBIBYTES = Integer.getInteger("soak.mebibytes", 2);
   static final boolean LONG = MEBIBYTES > 16;

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
@@ -23,6 +24,7 @@ final class LifecycleIT {
 
   /// The launcher and a JVM for each command, as everybody has it.
   @Test
+  @Tag("linux-7")
   void aPersonAttachesListsAndDetaches() {
     Command attached = Command.typed("attach", "memory:16M", "--name", "typed").succeeded();
     assertEquals("", attached.errors());
@@ -68,6 +70,7 @@ final class LifecycleIT {
   }
 
   @Test
+  @Tag("linux-7")
   void twoDisksLiveSideBySide() {
     try (Disk first = Disk.attach("memory:16M", "--name", "first");
         Disk second = Disk.attach("memory:32M", "--name", "second")) {
@@ -107,6 +110,7 @@ final class LifecycleIT {
   }
 
   @Test
+  @Tag("linux-7")
   void mountedDiskIsNotDetached() throws IOException {
     Path mountPoint = Files.createTempDirectory("mnt");
     try (Disk disk = Disk.attach("memory:64M")) {
@@ -119,6 +123,7 @@ final class LifecycleIT {
   }
 
   @Test
+  @Tag("linux-7")
   void disksAreFoundByNameAndDetachedByName() {
     Disk disk = Disk.attach("memory:16M", "--name", "scratch");
     Command again = Command.ublkBridge("attach", "memory:16M", "--name", "scratch").succeeded();
@@ -163,6 +168,7 @@ final class LifecycleIT {
   }
 
   @Test
+  @Tag("linux-7")
   void foregroundServerEndsCleanlyWhenTold() throws Exception {
     Process server =
         new ProcessBuilder("ublk-bridge", "attach", "memory:16M", "--foreground", "--name", "front")

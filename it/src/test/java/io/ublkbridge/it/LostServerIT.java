@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// A remote that fails gives errors, never wrong data and never a hang.
+@Tag("linux-6.12")
 final class LostServerIT {
   /// Ten seconds on a real processor; an emulator shares it.
   private static final Duration PATIENCE = Duration.ofSeconds(40);

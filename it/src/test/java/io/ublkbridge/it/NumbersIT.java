@@ -13,9 +13,11 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /// A disk's server counts what the kernel has asked of it, and says so to people and programs.
+@Tag("linux-6.12")
 final class NumbersIT {
   @Test
   void whatWasDoneIsCounted() throws Exception {

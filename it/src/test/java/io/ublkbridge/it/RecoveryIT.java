@@ -85,6 +85,7 @@ final class RecoveryIT {
 
   /// With the watcher out of the way, step by step: a changed target is refused, the old one taken.
   @Test
+  @Tag("linux-6.12")
   void aLostDiskWaitsForWhatItWas() throws Exception {
     Path image = image();
     Disk disk = Disk.attach("file:" + image, "--name", "waits");

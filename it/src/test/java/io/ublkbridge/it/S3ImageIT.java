@@ -25,6 +25,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// A disk image in an S3 server, attached as it is and under an overlay.
+@Tag("linux-7")
 final class S3ImageIT {
   private static final S3Server SERVER = S3Server.start();
   private static final String CHECKSUMS = "find . -type f -print0 | sort -z | xargs -0 sha256sum";

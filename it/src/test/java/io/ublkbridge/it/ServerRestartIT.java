@@ -18,6 +18,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,6 +31,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 /// `-Dsoak.seconds=N` makes each run longer. A few ways to set a server up are run, in which each
 /// server, kind of proof, socket and number of connections appears; from a minute on each server is
 /// run plain and with TLS, with one connection and with several.
+@Tag("linux-7")
 final class ServerRestartIT {
   private static final int SECONDS = Integer.getInteger("soak.seconds", 7);
   private static final long KILL_PERIOD_NANOS = TimeUnit.SECONDS.toNanos(3);

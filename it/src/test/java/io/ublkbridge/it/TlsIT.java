@@ -20,6 +20,7 @@ import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,6 +31,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /// What a person is told when the two sides of TLS do not want each other, by every server; and how
 /// the command takes the options of TLS. That they work together where they do is [InteropIT]'s.
+@Tag("linux-6.12")
 final class TlsIT {
   private static TlsFiles files = new TlsFiles(Path.of(""));
 
