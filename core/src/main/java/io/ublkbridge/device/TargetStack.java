@@ -69,5 +69,10 @@ public final class TargetStack {
     public Capabilities capabilities() {
       return super.capabilities().asReadOnly();
     }
+
+    @Override
+    public boolean usesPayloadBuffers() {
+      return next().usesPayloadBuffers();
+    }
   }
 }

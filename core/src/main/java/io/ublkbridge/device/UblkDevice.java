@@ -106,6 +106,9 @@ public final class UblkDevice {
       }
       flags |= UblkAbi.UBLK_F_NO_AUTO_PART_SCAN;
     }
+    if (target.usesPayloadBuffers()) {
+      flags |= features & UblkAbi.UBLK_F_AUTO_BUF_REG;
+    }
     DeviceInfo info =
         add(
             control,
@@ -116,7 +119,7 @@ public final class UblkDevice {
           info.id(),
           DeviceParameters.of(
               target.geometry(), target.capabilities(), options, info.maxIoBytes()));
-      UblkDevice device = new UblkDevice(control, info, CharDevice.open(info.id(), info.depth()));
+      UblkDevice device = new UblkDevice(control, info, CharDevice.open(info));
       device.serve(target, loops, listener::failed);
       return device;
     } catch (TargetOpenException | RuntimeException e) {
@@ -173,7 +176,7 @@ public final class UblkDevice {
       QueueLoops loops,
       DeviceListener listener)
       throws TargetOpenException, InheritedWritesException {
-    UblkDevice device = new UblkDevice(control, info, CharDevice.open(info.id(), info.depth()));
+    UblkDevice device = new UblkDevice(control, info, CharDevice.open(info));
     device.openLanes(target, loops, listener::failed);
     device.fetch();
     if (device.flushes) {

@@ -16,11 +16,13 @@ public final class CharDevice implements AutoCloseable {
 
   private final int fd;
   private final int depth;
+  private final boolean registersPayload;
   private final List<MemorySegment> mappings = new ArrayList<>();
 
-  private CharDevice(int fd, int depth) {
+  private CharDevice(int fd, DeviceInfo info) {
     this.fd = fd;
-    this.depth = depth;
+    this.depth = info.depth();
+    this.registersPayload = (info.flags() & UblkAbi.UBLK_F_AUTO_BUF_REG) != 0;
   }
 
   static Path path(int id) {
@@ -28,13 +30,14 @@ public final class CharDevice implements AutoCloseable {
   }
 
   /// Opens the device, patiently: the node appears after ADD_DEV, and udev may hold it a moment.
-  public static CharDevice open(int id, int depth) {
+  public static CharDevice open(DeviceInfo info) {
+    int id = info.id();
     Deadline deadline = Deadline.after(OPEN_PATIENCE);
     while (true) {
       // Without O_NONBLOCK the kernel would do every ring operation on it in a worker thread.
       int fd = Posix.open(path(id).toString(), Posix.O_RDWR | Posix.O_NONBLOCK | Posix.O_CLOEXEC);
       if (fd >= 0) {
-        return new CharDevice(fd, depth);
+        return new CharDevice(fd, info);
       }
       boolean passing = fd == -Errno.ENOENT || fd == -Errno.EACCES || fd == -Errno.EBUSY;
       if (!passing || !deadline.pause()) {
@@ -45,6 +48,12 @@ public final class CharDevice implements AutoCloseable {
 
   public int fd() {
     return fd;
+  }
+
+  /// Whether the kernel makes each request's payload a buffer of the ring: the one of the tag's
+  /// number.
+  public boolean registersPayload() {
+    return registersPayload;
   }
 
   /// Maps a queue's io descriptors, read-only. Unmapped by [#close].

@@ -8,6 +8,7 @@ public final class Errno {
   public static final int EIO = 5;
   public static final int EAGAIN = 11;
   public static final int EACCES = 13;
+  public static final int EFAULT = 14;
   public static final int EBUSY = 16;
   public static final int EEXIST = 17;
   public static final int ENODEV = 19;
@@ -38,6 +39,7 @@ public final class Errno {
       case EIO -> "EIO (input/output error)";
       case EAGAIN -> "EAGAIN (try again)";
       case EACCES -> "EACCES (permission denied)";
+      case EFAULT -> "EFAULT (bad address)";
       case EBUSY -> "EBUSY (device or resource busy)";
       case EEXIST -> "EEXIST (exists already)";
       case ENODEV -> "ENODEV (no such device)";

@@ -59,6 +59,13 @@ public final class EventLoopTurns implements IoHandler {
     ending.add(handle);
   }
 
+  /// Gives the loop's ring a table of empty buffers; see [RingBuffers]. Once in its life.
+  ///
+  /// @return whether it has one; if not, nothing is lost but speed
+  public boolean registerBuffers(int count) {
+    return RingBuffers.register(ring, count);
+  }
+
   private void endTurn() {
     // Grows while it is walked: what ends a turn may bring more to do before it.
     for (int i = 0; i < ending.size(); i++) {

@@ -6,6 +6,8 @@ import io.netty.channel.uring.IoUringIoOps;
 /// lays out their fields. The last parameter comes back with the completion.
 public final class FileOps {
   private static final byte IORING_OP_FSYNC = 3;
+  private static final byte IORING_OP_READ_FIXED = 4;
+  private static final byte IORING_OP_WRITE_FIXED = 5;
   private static final byte IORING_OP_FALLOCATE = 17;
   private static final byte IORING_OP_STATX = 21;
   private static final byte IORING_OP_READ = 22;
@@ -33,6 +35,25 @@ public final class FileOps {
       int fd, long positionBytes, long address, int lengthBytes, boolean durable, int tag) {
     int flags = durable ? RWF_DSYNC : 0;
     return operation(IORING_OP_WRITE, fd, positionBytes, address, lengthBytes, flags, tag);
+  }
+
+  /// Reads into a registered buffer of the ring.
+  ///
+  /// @param at where in the buffer
+  static IoUringIoOps readFixed(
+      int fd, long positionBytes, int buffer, long at, int lengthBytes, int tag) {
+    return operation(
+        IORING_OP_READ_FIXED, fd, positionBytes, at, lengthBytes, 0, tag, (short) buffer);
+  }
+
+  /// Writes from a registered buffer of the ring.
+  ///
+  /// @param at where in the buffer
+  static IoUringIoOps writeFixed(
+      int fd, long positionBytes, int buffer, long at, int lengthBytes, boolean durable, int tag) {
+    int flags = durable ? RWF_DSYNC : 0;
+    return operation(
+        IORING_OP_WRITE_FIXED, fd, positionBytes, at, lengthBytes, flags, tag, (short) buffer);
   }
 
   static IoUringIoOps dataSync(int fd, int tag) {
@@ -71,6 +92,18 @@ public final class FileOps {
 
   private static IoUringIoOps operation(
       byte opcode, int fd, long offset, long address, int length, int flags, int tag) {
+    return operation(opcode, fd, offset, address, length, flags, tag, (short) 0);
+  }
+
+  private static IoUringIoOps operation(
+      byte opcode,
+      int fd,
+      long offset,
+      long address,
+      int length,
+      int flags,
+      int tag,
+      short bufferIndex) {
     return new IoUringIoOps(
         opcode,
         (byte) 0,
@@ -81,7 +114,7 @@ public final class FileOps {
         length,
         flags,
         (long) tag,
-        (short) 0,
+        bufferIndex,
         (short) 0,
         0,
         0);

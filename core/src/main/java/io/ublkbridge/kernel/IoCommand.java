@@ -12,7 +12,9 @@ import java.lang.foreign.StructLayout;
 /// bytes at byte 48 of a 64-byte submission entry.
 ///
 /// Netty carries bytes 48 to 55, which is `q_id`, `tag` and `result`; `addr` stays 0, as
-/// `UBLK_F_USER_COPY` demands.
+/// `UBLK_F_USER_COPY` demands. The submission's own `addr`, at byte 16, says for a device with
+/// `UBLK_F_AUTO_BUF_REG` which of the ring's buffers the next request's payload becomes, as a
+/// `struct ublk_auto_buf_reg`.
 public final class IoCommand {
   static final StructLayout LAYOUT =
       MemoryLayout.structLayout(
@@ -26,30 +28,37 @@ public final class IoCommand {
 
   private IoCommand() {}
 
+  /// The first word of a command whose tag's requests become the ring's buffer `index`; a request
+  /// for which that does not work is delivered all the same, see [IoDescriptor#payloadRegistered].
+  static long autoBuffer(int index) {
+    return (index & 0xffffL) | ((long) UblkAbi.UBLK_AUTO_BUF_REG_FALLBACK << 16);
+  }
+
   /// Hands a tag to the kernel for the first time. The tag comes back as user data.
-  public static IoUringIoOps fetch(int fd, int queue, int tag) {
-    return command(fd, UblkAbi.UBLK_U_IO_FETCH_REQ, tag, firstBytes(queue, tag, 0));
+  public static IoUringIoOps fetch(CharDevice device, int queue, int tag) {
+    return command(device, UblkAbi.UBLK_U_IO_FETCH_REQ, tag, firstBytes(queue, tag, 0));
   }
 
   /// Ends the tag's request and hands the tag back to the kernel.
   ///
   /// @param result all bytes of a READ or WRITE, 0 for other operations, or a negative error number
-  public static IoUringIoOps commitAndFetch(int fd, int queue, int tag, int result) {
-    return command(fd, UblkAbi.UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, firstBytes(queue, tag, result));
+  public static IoUringIoOps commitAndFetch(CharDevice device, int queue, int tag, int result) {
+    return command(
+        device, UblkAbi.UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, firstBytes(queue, tag, result));
   }
 
   static long firstBytes(int queue, int tag, int result) {
     return (queue & 0xffffL) | ((tag & 0xffffL) << 16) | ((long) result << 32);
   }
 
-  private static IoUringIoOps command(int fd, int operation, int tag, long firstBytes) {
+  private static IoUringIoOps command(CharDevice device, int operation, int tag, long firstBytes) {
     return new IoUringIoOps(
         IORING_OP_URING_CMD,
         (byte) 0,
         (short) 0,
-        fd,
+        device.fd(),
         Integer.toUnsignedLong(operation), // cmd_op, and the padding that must be 0
-        0L, // addr
+        device.registersPayload() ? autoBuffer(tag) : 0L, // addr
         0, // len
         0, // uring_cmd_flags
         (long) tag, // user_data

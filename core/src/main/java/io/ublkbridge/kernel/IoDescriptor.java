@@ -47,6 +47,11 @@ public final class IoDescriptor {
     return (opFlags & UblkAbi.UBLK_IO_F_NOUNMAP) == 0;
   }
 
+  /// Whether the kernel has registered the payload, if the device asks for that.
+  public static boolean payloadRegistered(int opFlags) {
+    return (opFlags & UblkAbi.UBLK_IO_F_NEED_REG_BUF) == 0;
+  }
+
   /// Where the range starts; meaningless for FLUSH, where the kernel writes all ones.
   public static long offsetBytes(MemorySegment descriptors, int tag) {
     return descriptors.get(JAVA_LONG, tag * SIZE + START_SECTOR) << UblkAbi.SECTOR_SHIFT;

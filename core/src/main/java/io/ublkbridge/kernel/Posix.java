@@ -330,6 +330,13 @@ public final class Posix {
     return (int) Syscall.call(Syscall.IO_URING_ENTER, fd, toSubmit, minComplete, flags);
   }
 
+  /// `io_uring_register(2)`.
+  ///
+  /// @return 0 or more, or a negative error number
+  static int ioUringRegister(int fd, int opcode, MemorySegment argument, int count) {
+    return (int) Syscall.call(Syscall.IO_URING_REGISTER, fd, opcode, argument.address(), count);
+  }
+
   private static int errno(MemorySegment captured) {
     return -captured.get(JAVA_INT, ERRNO);
   }
@@ -448,6 +455,7 @@ public final class Posix {
   private static final class Syscall {
     static final long IO_URING_SETUP = 425;
     static final long IO_URING_ENTER = 426;
+    static final long IO_URING_REGISTER = 427;
 
     private static final ValueLayout.OfLong WORD = JAVA_LONG;
     private static final MethodHandle HANDLE =

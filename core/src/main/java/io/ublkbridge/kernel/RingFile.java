@@ -4,8 +4,8 @@ import io.netty.channel.IoEvent;
 import io.netty.channel.IoEventLoop;
 import io.netty.channel.IoRegistration;
 import io.netty.channel.uring.IoUringIoEvent;
-import io.netty.channel.uring.IoUringIoHandle;
 import io.netty.channel.uring.IoUringIoOps;
+import java.util.Arrays;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
@@ -17,7 +17,9 @@ import org.slf4j.LoggerFactory;
 
 /// A file whose I/O is done by the io_uring of an event loop: each operation is one submission,
 /// named by a tag that comes back with its end. A tag has one operation under way at most, and the
-/// memory of a transfer stays put until then.
+/// memory of a transfer stays put until then. Operations leave when the turn of the loop ends,
+/// together with its wait: most files have the answer ready or need a worker of the kernel, and
+/// either way the loop enters the kernel once less.
 ///
 /// Operations are confined to the event loop; [#join] and [#close] are for control threads. No
 /// operation throws: each ends with exactly one call of [Completions#completed], which may come
@@ -38,6 +40,12 @@ public final class RingFile {
   private final int zeroFd;
   private final CountDownLatch gone = new CountDownLatch(1);
   private final Handle handle = new Handle();
+
+  /// What leaves when the turn ends, and their tags.
+  private IoUringIoOps[] pending = new IoUringIoOps[64];
+
+  private int[] pendingTags = new int[64];
+  private int pendingCount;
   private Completions completions = (tag, result) -> {};
   private @Nullable IoRegistration registration;
 
@@ -97,6 +105,17 @@ public final class RingFile {
     submit(tag, FileOps.write(fd, positionBytes, address, lengthBytes, durable, tag));
   }
 
+  /// Reads up to `lengthBytes` into a registered buffer of the loop's ring, from its byte `at` on.
+  public void readFixed(int tag, long positionBytes, int buffer, long at, int lengthBytes) {
+    submit(tag, FileOps.readFixed(fd, positionBytes, buffer, at, lengthBytes, tag));
+  }
+
+  /// Writes up to `lengthBytes` from a registered buffer of the loop's ring, from its byte `at` on.
+  public void writeFixed(
+      int tag, long positionBytes, int buffer, long at, int lengthBytes, boolean durable) {
+    submit(tag, FileOps.writeFixed(fd, positionBytes, buffer, at, lengthBytes, durable, tag));
+  }
+
   /// Makes everything durable whose write ended before.
   public void dataSync(int tag) {
     submit(tag, FileOps.dataSync(syncFd, tag));
@@ -116,6 +135,31 @@ public final class RingFile {
     IoRegistration current = registration;
     if (current == null || !current.isValid()) {
       // Submitting would be ignored without a word.
+      completions.completed(tag, -Errno.ECANCELED);
+      return;
+    }
+    if (pendingCount == pending.length) {
+      pending = Arrays.copyOf(pending, 2 * pendingCount);
+      pendingTags = Arrays.copyOf(pendingTags, 2 * pendingCount);
+    }
+    if (pendingCount == 0) {
+      handle.endTurn();
+    }
+    pending[pendingCount] = operation;
+    pendingTags[pendingCount] = tag;
+    pendingCount++;
+  }
+
+  private void submitPending() {
+    for (int i = 0; i < pendingCount; i++) {
+      submitNow(pendingTags[i], pending[i]);
+    }
+    pendingCount = 0;
+  }
+
+  private void submitNow(int tag, IoUringIoOps operation) {
+    IoRegistration current = registration;
+    if (current == null || !current.isValid()) {
       completions.completed(tag, -Errno.ECANCELED);
       return;
     }
@@ -156,7 +200,27 @@ public final class RingFile {
     }
   }
 
-  private final class Handle implements IoUringIoHandle {
+  private final class Handle implements TurnHandle {
+    private @Nullable EventLoopTurns turns;
+
+    @Override
+    public void joined(EventLoopTurns loopTurns) {
+      turns = loopTurns;
+    }
+
+    void endTurn() {
+      EventLoopTurns loopTurns = turns;
+      if (loopTurns == null) {
+        throw new IllegalStateException("a file is on a loop without turns");
+      }
+      loopTurns.endWith(this);
+    }
+
+    @Override
+    public void turnEnded() {
+      submitPending();
+    }
+
     @Override
     public void handle(IoRegistration source, IoEvent event) {
       IoUringIoEvent completion = (IoUringIoEvent) event;

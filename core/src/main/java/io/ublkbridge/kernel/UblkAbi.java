@@ -38,11 +38,19 @@ public final class UblkAbi {
   public static final int UBLK_IO_F_FUA = 1 << 13;
   public static final int UBLK_IO_F_NOUNMAP = 1 << 15;
 
+  /// The kernel could not register the request's payload as a buffer of the ring.
+  public static final int UBLK_IO_F_NEED_REG_BUF = 1 << 17;
+
+  /// `flags` of `struct ublk_auto_buf_reg`: a request is delivered even if its payload cannot be
+  /// registered.
+  static final int UBLK_AUTO_BUF_REG_FALLBACK = 1;
+
   public static final long UBLK_F_USER_RECOVERY = 1L << 3;
   public static final long UBLK_F_USER_RECOVERY_REISSUE = 1L << 4;
   public static final long UBLK_F_CMD_IOCTL_ENCODE = 1L << 6;
   public static final long UBLK_F_USER_COPY = 1L << 7;
   public static final long UBLK_F_UPDATE_SIZE = 1L << 10;
+  public static final long UBLK_F_AUTO_BUF_REG = 1L << 11;
   public static final long UBLK_F_QUIESCE = 1L << 12;
   public static final long UBLK_F_SAFE_STOP_DEV = 1L << 17;
   public static final long UBLK_F_NO_AUTO_PART_SCAN = 1L << 18;

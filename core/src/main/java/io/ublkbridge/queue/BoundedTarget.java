@@ -36,6 +36,11 @@ public final class BoundedTarget extends ForwardingTarget {
   }
 
   @Override
+  public boolean usesPayloadBuffers() {
+    return next().usesPayloadBuffers();
+  }
+
+  @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
     return new BoundedQueue(next().openQueue(context), this, capabilities());
   }

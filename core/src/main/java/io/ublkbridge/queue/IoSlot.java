@@ -22,6 +22,7 @@ final class IoSlot implements BlockRequest {
   private long lengthBytes;
   private boolean durable;
   private boolean mayUnmap;
+  private int payloadBuffer = NO_BUFFER;
   private boolean storeFailed;
   private long begunNanos;
 
@@ -54,6 +55,11 @@ final class IoSlot implements BlockRequest {
     storeFailed = false;
   }
 
+  /// Where the payload of the request that just began is in the ring, if it is.
+  void payloadIn(int buffer) {
+    payloadBuffer = buffer;
+  }
+
   /// How long the target has had the request, in nanoseconds.
   long age() {
     return queue.driver().nanoTime() - begunNanos;
@@ -82,6 +88,11 @@ final class IoSlot implements BlockRequest {
   @Override
   public boolean mayUnmap() {
     return mayUnmap;
+  }
+
+  @Override
+  public int payloadBuffer() {
+    return payloadBuffer;
   }
 
   @Override

@@ -9,6 +9,7 @@ import io.ublkbridge.kernel.CharDevice;
 import io.ublkbridge.kernel.EventLoopTurns;
 import io.ublkbridge.kernel.IoCommand;
 import io.ublkbridge.kernel.TurnHandle;
+import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.QueueContext;
 import io.ublkbridge.target.TargetQueue;
 import java.lang.foreign.MemorySegment;
@@ -31,6 +32,9 @@ public final class IoUringDriver implements UblkDriver, TurnHandle {
   private final CompletableFuture<Void> unregistered = new CompletableFuture<>();
   private @Nullable IoRegistration registration;
   private @Nullable EventLoopTurns turns;
+
+  /// Whether the ring has a buffer for every tag, which the kernel lets be the tag's payload.
+  private boolean payloadBuffers;
 
   /// Tags whose commits leave at the end of this turn, and their results.
   private final int[] committedTags;
@@ -62,6 +66,9 @@ public final class IoUringDriver implements UblkDriver, TurnHandle {
   /// Binds the driver to its loop's ring and hands every tag to the kernel.
   public void start(IoRegistration bound) {
     registration = bound;
+    EventLoopTurns loopTurns = turns;
+    payloadBuffers =
+        device.registersPayload() && loopTurns != null && loopTurns.registerBuffers(depth);
     queue.start();
   }
 
@@ -124,7 +131,7 @@ public final class IoUringDriver implements UblkDriver, TurnHandle {
 
   @Override
   public void fetch(int tag) {
-    submit(IoCommand.fetch(device.fd(), index, tag));
+    submit(IoCommand.fetch(device, index, tag));
   }
 
   @Override
@@ -145,12 +152,17 @@ public final class IoUringDriver implements UblkDriver, TurnHandle {
   public void turnEnded() {
     try {
       for (int i = 0; i < committed; i++) {
-        submit(IoCommand.commitAndFetch(device.fd(), index, committedTags[i], committedResults[i]));
+        submit(IoCommand.commitAndFetch(device, index, committedTags[i], committedResults[i]));
       }
       committed = 0;
     } catch (RuntimeException | Error e) {
       queue.failed(e);
     }
+  }
+
+  @Override
+  public int payloadBuffer(int tag) {
+    return payloadBuffers ? tag : BlockRequest.NO_BUFFER;
   }
 
   @Override

@@ -25,6 +25,10 @@ public interface UblkDriver {
   /// @param result all bytes of the request, 0 for one without payload, or a negative error number
   void commitAndFetch(int tag, int result);
 
+  /// Which registered buffer of the event loop's ring the payload of this tag's requests becomes,
+  /// or [io.ublkbridge.target.BlockRequest#NO_BUFFER].
+  int payloadBuffer(int tag);
+
   /// Copies payload of the tag's WRITE to `into`, from byte `at` of the request.
   ///
   /// @return whether all of it was copied

@@ -2,6 +2,7 @@ package io.ublkbridge.queue;
 
 import io.ublkbridge.kernel.IoDescriptor;
 import io.ublkbridge.kernel.UblkAbi;
+import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.PayloadException;
@@ -172,6 +173,10 @@ public final class UblkQueue {
         ranged ? IoDescriptor.lengthBytes(descriptors, slot.tag()) : 0,
         IoDescriptor.durable(opFlags),
         IoDescriptor.mayUnmap(opFlags));
+    slot.payloadIn(
+        operation.hasPayload() && IoDescriptor.payloadRegistered(opFlags)
+            ? driver.payloadBuffer(slot.tag())
+            : BlockRequest.NO_BUFFER);
     counters.started();
     if (operation == Operation.FLUSH && flushOwesError) {
       flushOwesError = false;

@@ -13,6 +13,9 @@ import org.jspecify.annotations.Nullable;
 ///
 /// A target ends every request exactly once, by [#complete] or [#fail].
 public interface BlockRequest {
+  /// There is no such buffer.
+  int NO_BUFFER = -1;
+
   Operation operation();
 
   /// Where the range starts, in bytes; 0 for FLUSH.
@@ -34,6 +37,16 @@ public interface BlockRequest {
   ///   `into` holds must not be used. When this escapes from [TargetQueue#submit] before the
   ///   request has ended, the caller fails the request.
   void loadPayload(long at, MemorySegment into);
+
+  /// Which registered buffer of the event loop's ring the payload itself is, from 0, so that an
+  /// operation of the ring moves it without a copy; [#NO_BUFFER] if it can only be copied.
+  ///
+  /// Byte 0 of the buffer is byte 0 of the request. A target that has filled it for a READ stores
+  /// nothing; copying works as well as ever. Every operation on the buffer has ended before the
+  /// request does. Requests of decorators have none, since what they see of the payload are copies.
+  default int payloadBuffer() {
+    return NO_BUFFER;
+  }
 
   /// Copies payload of a READ to the requester: bytes `at` to `at + from.byteSize()` of the
   /// request. Never throws: a copy that goes wrong makes the later [#complete] a failure.

@@ -18,6 +18,13 @@ public interface BlockTarget extends AutoCloseable {
   /// Holds no secret.
   Map<String, Object> details();
 
+  /// Whether the queues make use of [BlockRequest#payloadBuffer], so that the kernel should provide
+  /// one with each request where it can. A decorator says no unless it passes requests on as they
+  /// are.
+  default boolean usesPayloadBuffers() {
+    return false;
+  }
+
   /// Opens the lane for one ublk queue.
   ///
   /// @throws TargetOpenException if the queue's own connection or file cannot be had

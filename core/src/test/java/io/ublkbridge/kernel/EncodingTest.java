@@ -83,6 +83,14 @@ final class EncodingTest {
   }
 
   @Test
+  void aRequestThatCannotBeRegisteredIsDeliveredAllTheSame() {
+    assertEquals(0x1_0000L, IoCommand.autoBuffer(0));
+    assertEquals(0x1_0fffL, IoCommand.autoBuffer(4095));
+    assertTrue(IoDescriptor.payloadRegistered(UblkAbi.UBLK_IO_OP_WRITE));
+    assertFalse(IoDescriptor.payloadRegistered(UblkAbi.UBLK_IO_OP_WRITE | 1 << 17));
+  }
+
+  @Test
   void userCopyOffsetsOfNeighboursDoNotOverlap() {
     assertEquals(0x8000_0000L, UserCopyOffset.of(0, 0, 0));
     assertEquals(0x8000_0000L + (1L << 25), UserCopyOffset.of(0, 1, 0));

@@ -24,6 +24,23 @@ class FileOpsTest {
   }
 
   @Test
+  void aRegisteredBufferIsNamedByItsIndexAndThePlaceInIt() {
+    assertFields(
+        FileOps.writeFixed(FD, 4096, 3, 512, 1024, true, 5),
+        "opcode=5",
+        "fd=77",
+        "union1=4096",
+        "union2=512",
+        "len=1024",
+        "union3=2",
+        "union4=3",
+        "data=5");
+    assertFields(FileOps.writeFixed(FD, 4096, 3, 512, 1024, false, 5), "opcode=5", "union3=0");
+    assertFields(
+        FileOps.readFixed(FD, 4096, 3, 512, 1024, 5), "opcode=4", "union2=512", "union4=3");
+  }
+
+  @Test
   void aFlushIsAnFdatasync() {
     assertFields(FileOps.dataSync(FD, 5), "opcode=3", "fd=77", "union3=1", "data=5");
   }

@@ -5,7 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.netty.channel.IoEvent;
 import io.netty.channel.IoEventLoop;
+import io.netty.channel.IoRegistration;
 import io.ublkbridge.target.UringLoops;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -14,9 +16,11 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Objects;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -58,6 +62,46 @@ class RingFileTest {
     run(() -> file.read(6, 0, 1, 4096));
     assertEquals("6:-14", end());
     assertTrue(file.close());
+  }
+
+  /// The kernel answers EINVAL for a buffer outside of the table, EFAULT for an empty one in it.
+  @Test
+  void aLoopsRingGetsATableOfEmptyBuffersOnce() throws Exception {
+    Member member = new Member();
+    loop.register(member).get(10, TimeUnit.SECONDS);
+    file.join(loop, (tag, result) -> ends.add(tag + ":" + result));
+    run(() -> file.readFixed(1, 0, 3, 0, 4096));
+    assertTrue(end().startsWith("1:-"), "there is no table yet");
+
+    run(() -> ends.add("table " + member.turns().registerBuffers(4)));
+    assertEquals("table true", end());
+    run(() -> file.readFixed(2, 0, 3, 0, 4096));
+    assertEquals("2:-14", end());
+    run(() -> ends.add("again " + member.turns().registerBuffers(4)));
+    assertEquals("again false", end());
+    assertTrue(file.close());
+  }
+
+  private static final class Member implements TurnHandle {
+    private @Nullable EventLoopTurns turns;
+
+    EventLoopTurns turns() {
+      return Objects.requireNonNull(turns);
+    }
+
+    @Override
+    public void joined(EventLoopTurns loopTurns) {
+      turns = loopTurns;
+    }
+
+    @Override
+    public void turnEnded() {}
+
+    @Override
+    public void handle(IoRegistration source, IoEvent event) {}
+
+    @Override
+    public void close() {}
   }
 
   @Test

@@ -101,6 +101,8 @@ final class StructLayoutTest {
     assertEquals(16, IoCommand.LAYOUT.byteSize());
     assertEquals(60, UblkParams.LAYOUT.byteSize());
     assertEquals(120, ControlRing.PARAMS.byteSize());
+    assertEquals(32, RingBuffers.LAYOUT.byteSize());
+    assertEquals(4, RingBuffers.LAYOUT.byteOffset(groupElement("flags")));
     assertEquals(40, ControlRing.PARAMS.byteOffset(groupElement("sq")));
     assertEquals(80, ControlRing.PARAMS.byteOffset(groupElement("cq")));
     assertEquals(16, VsockSocket.ADDRESS.byteSize());

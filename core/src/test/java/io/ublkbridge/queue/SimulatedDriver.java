@@ -2,6 +2,7 @@ package io.ublkbridge.queue;
 
 import io.ublkbridge.kernel.IoDescriptor;
 import io.ublkbridge.kernel.UblkAbi;
+import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.Operation;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -53,6 +54,8 @@ final class SimulatedDriver implements UblkDriver {
   private final Map<Integer, byte[]> stored = new HashMap<>();
   private final List<Completion> undelivered = new ArrayList<>();
   private double copyFailureRate;
+  private boolean payloadBuffers;
+  private boolean registrationFails;
   private long nanos;
   private boolean stopping;
   private int issuedCount;
@@ -71,6 +74,17 @@ final class SimulatedDriver implements UblkDriver {
 
   void serve(UblkQueue served) {
     queue = served;
+  }
+
+  /// Lets the ring have a buffer for every tag's payload, as on a device with
+  /// `UBLK_F_AUTO_BUF_REG`.
+  void providePayloadBuffers() {
+    payloadBuffers = true;
+  }
+
+  /// Lets the kernel deliver requests whose payload it could not register.
+  void failRegistration() {
+    registrationFails = true;
   }
 
   void copyFailureRate(double rate) {
@@ -102,6 +116,7 @@ final class SimulatedDriver implements UblkDriver {
         new Issued(
             operation, flush ? 0 : offset, flush ? 0 : length, MemorySegment.ofArray(payload));
     int opFlags = opFlags(operation, random.nextBoolean(), random.nextBoolean());
+    opFlags |= registrationFails ? UblkAbi.UBLK_IO_F_NEED_REG_BUF : 0;
     // The kernel writes all ones as the start of a FLUSH.
     IoDescriptor.write(descriptors, tag, opFlags, flush ? -1L : offset, flush ? 0 : length);
     owners[tag] = TagOwner.QUEUED;
@@ -268,6 +283,11 @@ final class SimulatedDriver implements UblkDriver {
 
   private byte[] stored(int tag) {
     return stored.computeIfAbsent(tag, _ -> new byte[issued(tag).length()]);
+  }
+
+  @Override
+  public int payloadBuffer(int tag) {
+    return payloadBuffers ? tag : BlockRequest.NO_BUFFER;
   }
 
   @Override

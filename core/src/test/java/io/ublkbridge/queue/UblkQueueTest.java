@@ -53,6 +53,27 @@ final class UblkQueueTest {
   }
 
   @Test
+  void payloadIsInTheTagsBufferWhereTheRingHasOne() {
+    BlockRequest copied = requested(Operation.READ);
+    assertEquals(BlockRequest.NO_BUFFER, copied.payloadBuffer());
+    assertTrue(target.endOne());
+
+    driver.providePayloadBuffers();
+    driver.issue(2, Operation.WRITE, BLOCK, BLOCK);
+    driver.deliverOne();
+    assertEquals(2, target.held().getLast().payloadBuffer());
+    assertTrue(target.endOne());
+    assertEquals(BlockRequest.NO_BUFFER, requested(Operation.FLUSH).payloadBuffer());
+  }
+
+  @Test
+  void payloadThatTheKernelCouldNotRegisterIsCopied() {
+    driver.providePayloadBuffers();
+    driver.failRegistration();
+    assertEquals(BlockRequest.NO_BUFFER, requested(Operation.WRITE).payloadBuffer());
+  }
+
+  @Test
   void timeRunsFromTheKernelsRequestToItsEnd() {
     BlockRequest read = requested(Operation.READ);
     driver.pass(Duration.ofMillis(3));

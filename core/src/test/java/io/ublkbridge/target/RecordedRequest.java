@@ -3,6 +3,7 @@ package io.ublkbridge.target;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -19,6 +20,8 @@ public final class RecordedRequest implements BlockRequest {
   private final MemorySegment payload;
   private final boolean[] stored;
   private final CompletableFuture<@Nullable IoError> end = new CompletableFuture<>();
+  private int payloadBuffer = NO_BUFFER;
+  private boolean copied;
   private @Nullable Throwable cause;
   private @Nullable AssertionError misuse;
 
@@ -57,6 +60,24 @@ public final class RecordedRequest implements BlockRequest {
         Operation.WRITE_ZEROES, offsetBytes, new byte[0], lengthBytes, durable, mayUnmap);
   }
 
+  /// The same with a registered buffer that is its payload. Nobody sees who fills that, so a READ
+  /// need not be given its bytes.
+  public RecordedRequest inBuffer(int index) {
+    payloadBuffer = index;
+    Arrays.fill(stored, true);
+    return this;
+  }
+
+  /// Whether payload was loaded or stored.
+  public boolean copied() {
+    return copied;
+  }
+
+  @Override
+  public int payloadBuffer() {
+    return payloadBuffer;
+  }
+
   @Override
   public Operation operation() {
     return operation;
@@ -86,6 +107,7 @@ public final class RecordedRequest implements BlockRequest {
   public void loadPayload(long at, MemorySegment into) {
     check(operation == Operation.WRITE, "loads payload of a " + operation);
     check(!end.isDone(), "loads payload after the end");
+    copied = true;
     into.copyFrom(payload.asSlice(at, into.byteSize()));
   }
 
@@ -93,6 +115,7 @@ public final class RecordedRequest implements BlockRequest {
   public void storePayload(long at, MemorySegment from) {
     check(operation == Operation.READ, "stores payload of a " + operation);
     check(!end.isDone(), "stores payload after the end");
+    copied = true;
     check(at >= 0 && at + from.byteSize() <= lengthBytes, "stores outside the request");
     payload.asSlice(at, from.byteSize()).copyFrom(from);
     for (long i = at; i < at + from.byteSize(); i++) {

@@ -15,7 +15,7 @@ final class FileRing implements FileIo {
   public void start(LoopSlot slot) {
     int tag = slot.index();
     switch (slot.stage()) {
-      case READ -> file.read(tag, slot.positionBytes(), slot.address(), slot.transferBytes());
+      case READ -> read(slot);
       case WRITE -> write(slot, slot.request().durable());
       case ZERO_PAGES -> write(slot, false);
       case PUNCH_HOLE -> file.punchHole(tag, slot.positionBytes(), slot.remainingBytes());
@@ -24,7 +24,27 @@ final class FileRing implements FileIo {
     }
   }
 
+  private void read(LoopSlot slot) {
+    int tag = slot.index();
+    if (slot.inPlace()) {
+      int buffer = slot.payloadBuffer();
+      file.readFixed(tag, slot.positionBytes(), buffer, slot.doneBytes(), slot.transferBytes());
+    } else {
+      file.read(tag, slot.positionBytes(), slot.address(), slot.transferBytes());
+    }
+  }
+
   private void write(LoopSlot slot, boolean durable) {
+    if (slot.inPlace()) {
+      file.writeFixed(
+          slot.index(),
+          slot.positionBytes(),
+          slot.payloadBuffer(),
+          slot.doneBytes(),
+          slot.transferBytes(),
+          durable);
+      return;
+    }
     file.write(slot.index(), slot.positionBytes(), slot.address(), slot.transferBytes(), durable);
   }
 

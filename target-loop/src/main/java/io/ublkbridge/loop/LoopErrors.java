@@ -1,6 +1,7 @@
 package io.ublkbridge.loop;
 
 import static io.ublkbridge.kernel.Errno.EAGAIN;
+import static io.ublkbridge.kernel.Errno.EFAULT;
 import static io.ublkbridge.kernel.Errno.EINTR;
 import static io.ublkbridge.kernel.Errno.EINVAL;
 import static io.ublkbridge.kernel.Errno.ENOSPC;
@@ -29,6 +30,11 @@ final class LoopErrors {
   /// Whether the file system does not know the kind of zeroing, or not for this range.
   static boolean cannotZero(int errno) {
     return errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
+  }
+
+  /// Whether the kernel or the file system cannot move bytes from or to a registered buffer here.
+  static boolean cannotUseInPlace(int errno) {
+    return errno == EOPNOTSUPP || errno == EINVAL || errno == EFAULT;
   }
 
   static IoError of(int errno) {

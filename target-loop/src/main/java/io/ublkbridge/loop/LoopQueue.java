@@ -23,6 +23,7 @@ import org.slf4j.LoggerFactory;
 /// ```
 /// READ          READ, again while short ──────────────────────────────→ store, complete
 /// WRITE         load, WRITE (with RWF_DSYNC if durable), again while short → complete
+///               (both without load and store where the payload can be used in place)
 /// FLUSH         SYNC ─────────────────────────────────────────────────→ complete
 /// DISCARD       PUNCH_HOLE ───────────────────────────────────────────→ complete
 /// WRITE_ZEROES  PUNCH_HOLE if mayUnmap, else or where that is not known
@@ -37,6 +38,10 @@ final class LoopQueue implements TargetQueue, RingFile.Completions {
 
   static final long ZEROES_BYTES = 256 << 10;
 
+  /// From this length on payload is moved in place, which saves a copy and a system call. File
+  /// systems and page caches hardly ever send less.
+  static final long IN_PLACE_BYTES_MIN = 4096;
+
   private final LoopFile file;
   private final FileIo io;
   private final LoopSlot[] slots;
@@ -48,6 +53,9 @@ final class LoopQueue implements TargetQueue, RingFile.Completions {
 
   /// Whether the file system has once refused ZERO_RANGE, so that it is not asked again.
   private boolean zeroRangeRefused;
+
+  /// The same of payload in place.
+  private boolean inPlaceRefused;
 
   LoopQueue(LoopFile file, int depth, FileIo io) {
     this.file = file;
@@ -104,14 +112,18 @@ final class LoopQueue implements TargetQueue, RingFile.Completions {
   private void begin(LoopSlot slot, BlockRequest request) {
     try {
       switch (request.operation()) {
-        case READ -> {
-          slot.useBuffer(buffers.take(request.lengthBytes()));
-          start(slot, LoopStage.READ);
-        }
-        case WRITE -> {
-          slot.useBuffer(buffers.take(request.lengthBytes()));
-          request.loadPayload(0, slot.memory());
-          start(slot, LoopStage.WRITE);
+        case READ, WRITE -> {
+          int registered = request.payloadBuffer();
+          boolean inPlace =
+              registered != BlockRequest.NO_BUFFER
+                  && request.lengthBytes() >= IN_PLACE_BYTES_MIN
+                  && !inPlaceRefused;
+          if (inPlace) {
+            slot.useInPlace(registered);
+          } else {
+            useCopy(slot);
+          }
+          start(slot, request.operation() == Operation.READ ? LoopStage.READ : LoopStage.WRITE);
         }
         case FLUSH -> sync(slot);
         case DISCARD -> start(slot, LoopStage.PUNCH_HOLE);
@@ -125,6 +137,14 @@ final class LoopQueue implements TargetQueue, RingFile.Completions {
       }
     } catch (PayloadException | OutOfMemoryError e) {
       fail(slot, IoError.IO, e);
+    }
+  }
+
+  private void useCopy(LoopSlot slot) {
+    BlockRequest request = slot.request();
+    slot.useBuffer(buffers.take(request.lengthBytes()));
+    if (request.operation() == Operation.WRITE) {
+      request.loadPayload(0, slot.memory());
     }
   }
 
@@ -164,7 +184,9 @@ final class LoopQueue implements TargetQueue, RingFile.Completions {
     }
     switch (slot.stage()) {
       case READ -> {
-        slot.request().storePayload(0, slot.memory());
+        if (!slot.inPlace()) {
+          slot.request().storePayload(0, slot.memory());
+        }
         complete(slot);
       }
       case WRITE -> complete(slot);
@@ -177,6 +199,10 @@ final class LoopQueue implements TargetQueue, RingFile.Completions {
       io.start(slot);
       return;
     }
+    if (slot.inPlace() && LoopErrors.cannotUseInPlace(errno)) {
+      copyInstead(slot, errno);
+      return;
+    }
     boolean zeroing = slot.request().operation() == Operation.WRITE_ZEROES;
     if (zeroing && slot.stage() == LoopStage.PUNCH_HOLE && LoopErrors.cannotZero(errno)) {
       zeroRange(slot);
@@ -185,6 +211,23 @@ final class LoopQueue implements TargetQueue, RingFile.Completions {
       zeroPages(slot);
     } else {
       fail(slot, errno);
+    }
+  }
+
+  /// Begins the step again with a copy, because the file does not take foreign pages.
+  private void copyInstead(LoopSlot slot, int errno) {
+    if (!inPlaceRefused) {
+      inPlaceRefused = true;
+      log.info(
+          "{}: payload cannot be moved in place, {}: it is copied",
+          file.path(),
+          Errno.describe(errno));
+    }
+    try {
+      useCopy(slot);
+      start(slot, slot.stage());
+    } catch (PayloadException | OutOfMemoryError e) {
+      fail(slot, IoError.IO, e);
     }
   }
 

@@ -15,6 +15,7 @@ final class LoopSlot {
   private @Nullable BlockRequest request;
   private @Nullable IoBuffer buffer;
   private MemorySegment memory = MemorySegment.NULL;
+  private int payloadBuffer = BlockRequest.NO_BUFFER;
   private long doneBytes;
   private int retries;
 
@@ -39,6 +40,7 @@ final class LoopSlot {
     request = null;
     buffer = null;
     memory = MemorySegment.NULL;
+    payloadBuffer = BlockRequest.NO_BUFFER;
   }
 
   boolean occupied() {
@@ -65,8 +67,30 @@ final class LoopSlot {
   }
 
   void useBuffer(IoBuffer buffer) {
+    this.payloadBuffer = BlockRequest.NO_BUFFER;
     this.buffer = buffer;
     this.memory = buffer.view(request().lengthBytes());
+  }
+
+  /// Moves bytes between the file and the payload where it is, without memory of ours.
+  ///
+  /// @param registered a buffer of the ring; see [BlockRequest#payloadBuffer]
+  void useInPlace(int registered) {
+    this.payloadBuffer = registered;
+  }
+
+  /// Whether the payload is used where it is.
+  boolean inPlace() {
+    return payloadBuffer != BlockRequest.NO_BUFFER;
+  }
+
+  int payloadBuffer() {
+    return payloadBuffer;
+  }
+
+  /// How much of the step is done: where the rest starts in the payload.
+  long doneBytes() {
+    return doneBytes;
   }
 
   /// Lets ZERO_PAGES write from these zeroes over and over.
@@ -99,7 +123,7 @@ final class LoopSlot {
 
   /// How many bytes come next.
   int transferBytes() {
-    return (int) Math.min(remainingBytes(), memory.byteSize());
+    return (int) (inPlace() ? remainingBytes() : Math.min(remainingBytes(), memory.byteSize()));
   }
 
   void advance(int bytes) {

@@ -100,6 +100,11 @@ final class LoopTarget implements BlockTarget {
   }
 
   @Override
+  public boolean usesPayloadBuffers() {
+    return true;
+  }
+
+  @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
     int fd = reopen();
     int syncFd;

@@ -28,6 +28,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 class LoopQueueTest {
   private static final int DEPTH = 4;
 
+  /// Lengths that are worth moving in place, and not.
+  private static final int LONG = (int) LoopQueue.IN_PLACE_BYTES_MIN;
+
+  private static final int SHORT = LONG / 2;
+
   private final ScriptedFileIo io = new ScriptedFileIo();
   private final LoopQueue queue = queue(true);
 
@@ -68,6 +73,85 @@ class LoopQueueTest {
     io.answer(0);
 
     assertEquals(IoError.IO, write.await());
+  }
+
+  @Test
+  void payloadInTheRingIsMovedWithoutACopy() {
+    RecordedRequest read = RecordedRequest.read(8192, LONG).inBuffer(3);
+    RecordedRequest write = RecordedRequest.write(0, new byte[LONG], false).inBuffer(0);
+    queue.submit(read);
+    queue.submit(write);
+    io.answer(1000);
+    assertFalse(read.ended());
+    io.answer(LONG);
+    io.answer(LONG - 1000);
+
+    assertNull(read.await());
+    assertNull(write.await());
+    assertFalse(read.copied() || write.copied());
+    assertEquals(
+        List.of(
+            "READ 8192+" + LONG + " at 0 in 3",
+            "WRITE 0+" + LONG + " at 0 in 0",
+            "READ 9192+" + (LONG - 1000) + " at 1000 in 3"),
+        io.takeSteps());
+  }
+
+  @Test
+  void aReadInPlaceBehindTheEndOfTheFileFails() {
+    RecordedRequest read = RecordedRequest.read(0, LONG).inBuffer(0);
+    queue.submit(read);
+    io.answer(512);
+    io.answer(0);
+
+    assertEquals(IoError.IO, read.await());
+  }
+
+  @Test
+  void aShortRequestIsCopiedAlthoughItIsInTheRing() {
+    RecordedRequest read = RecordedRequest.read(0, SHORT).inBuffer(0);
+    queue.submit(read);
+    io.answer(SHORT);
+
+    assertNull(read.await());
+    assertTrue(read.copied());
+    assertEquals(List.of("READ 0+" + SHORT), io.takeSteps());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {Errno.EFAULT, Errno.EINVAL, Errno.EOPNOTSUPP})
+  void whatCannotBeMovedInPlaceIsCopiedFromItsBeginning(int errno) {
+    RecordedRequest write = RecordedRequest.write(4096, new byte[LONG], true).inBuffer(1);
+    queue.submit(write);
+    io.answer(512);
+    io.answer(-errno);
+    assertFalse(write.ended());
+    io.answer(LONG);
+    assertNull(write.await());
+    assertTrue(write.copied());
+
+    RecordedRequest read = RecordedRequest.read(0, LONG).inBuffer(1);
+    queue.submit(read);
+    io.answer(LONG);
+    assertNull(read.await());
+    assertTrue(read.copied());
+    assertEquals(
+        List.of(
+            "WRITE 4096+" + LONG + " at 0 in 1",
+            "WRITE 4608+" + (LONG - 512) + " at 512 in 1",
+            "WRITE 4096+" + LONG,
+            "READ 0+" + LONG),
+        io.takeSteps());
+  }
+
+  @Test
+  void anErrorOfTheFileIsNoReasonToCopy() {
+    RecordedRequest write = RecordedRequest.write(0, new byte[LONG], false).inBuffer(1);
+    queue.submit(write);
+    io.answer(-Errno.ENOSPC);
+
+    assertEquals(IoError.NO_SPACE, write.await());
+    assertFalse(write.copied());
   }
 
   @ParameterizedTest

@@ -23,7 +23,14 @@ final class ScriptedFileIo implements FileIo {
         slot.stage() == LoopStage.SYNC
             ? "SYNC"
             : slot.stage().transfers()
-                ? slot.stage() + " " + slot.positionBytes() + "+" + slot.transferBytes()
+                ? slot.stage()
+                    + " "
+                    + slot.positionBytes()
+                    + "+"
+                    + slot.transferBytes()
+                    + (slot.inPlace()
+                        ? " at " + slot.doneBytes() + " in " + slot.payloadBuffer()
+                        : "")
                 : slot.stage() + " " + slot.positionBytes() + "+" + slot.remainingBytes());
   }
 
