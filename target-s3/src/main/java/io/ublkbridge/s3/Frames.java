@@ -184,7 +184,15 @@ final class Frames {
 
     @Override
     public void granted() {
-      ByteBuf compressed = lane.buffers().directBuffer(compressedBytes, compressedBytes);
+      ByteBuf compressed;
+      try {
+        compressed = lane.buffers().directBuffer(compressedBytes, compressedBytes);
+      } catch (OutOfMemoryError e) {
+        lane.budget().giveBack(lengthBytes);
+        StoreException failure = StoreException.noMemory(compressedBytes, e);
+        run.forEach(frame -> fail(frame, failure));
+        return;
+      }
       var _ =
           lane.store()
               .get(
@@ -208,7 +216,14 @@ final class Frames {
 
     private void decode(Frame frame, ByteBuf compressed) {
       int length = table.length(frame.index);
-      ByteBuf bytes = lane.buffers().directBuffer(length, length);
+      ByteBuf bytes;
+      try {
+        bytes = lane.buffers().directBuffer(length, length);
+      } catch (OutOfMemoryError e) {
+        fail(frame, StoreException.noMemory(length, e));
+        ended(compressed);
+        return;
+      }
       MemorySegment from =
           memoryOf(compressed)
               .asSlice(

@@ -74,11 +74,16 @@ final class ImageRead {
     @Override
     public void granted() {
       if (failure != null) {
-        budget.giveBack(lengthBytes);
-        ended();
+        over(null);
         return;
       }
-      ByteBuf buffer = buffers.directBuffer(lengthBytes, lengthBytes);
+      ByteBuf buffer;
+      try {
+        buffer = buffers.directBuffer(lengthBytes, lengthBytes);
+      } catch (OutOfMemoryError e) {
+        over(StoreException.noMemory(lengthBytes, e));
+        return;
+      }
       MemorySegment memory = MemorySegment.ofBuffer(buffer.nioBuffer(0, lengthBytes));
       store.get(image.object(), offsetBytes, memory, why -> fetched(buffer, memory, why));
     }
@@ -88,6 +93,10 @@ final class ImageRead {
         request.storePayload(offsetBytes - request.offsetBytes(), memory);
       }
       buffer.release();
+      over(why);
+    }
+
+    private void over(@Nullable StoreException why) {
       budget.giveBack(lengthBytes);
       if (why != null && failure == null) {
         failure = why;

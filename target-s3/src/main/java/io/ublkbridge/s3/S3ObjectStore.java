@@ -161,8 +161,8 @@ final class S3ObjectStore implements ObjectStore {
       CompletableFuture<Void> future;
       try {
         future = client.getObject(request, receiver);
-      } catch (RuntimeException e) {
-        // The client was closed. No request may stay without an end for it.
+      } catch (RuntimeException | OutOfMemoryError e) {
+        // The client was closed, say. No request may stay without an end for it.
         future = CompletableFuture.failedFuture(e);
       }
       answer = future;
