@@ -27,6 +27,12 @@ public interface BlockRequest {
   /// Whether WRITE_ZEROES may leave a hole behind instead of allocated zeroes.
   boolean mayUnmap();
 
+  /// Whether nobody waits for it yet, so that what somebody waits for may overtake it where it
+  /// stands in a row. May end while the request is under way.
+  default boolean background() {
+    return false;
+  }
+
   /// Copies payload of a WRITE to where it is needed: bytes `at` to `at + into.byteSize()` of the
   /// request. Pieces may come in any order, and more than once.
   ///

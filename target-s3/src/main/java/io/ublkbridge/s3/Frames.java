@@ -23,6 +23,9 @@ final class Frames {
     /// @param bytes what it holds of the image; only until this returns
     void arrived(int frame, MemorySegment bytes);
 
+    /// Whether nobody waits for what it does.
+    boolean background();
+
     /// A frame cannot be had.
     void failed(int frame, StoreException why);
   }
@@ -146,6 +149,10 @@ final class Frames {
       return memoryOf(present);
     }
 
+    boolean background() {
+      return waiters.stream().allMatch(Frames.Waiter::background);
+    }
+
     /// Those who wait, who do so no more.
     List<Frames.Waiter> takeWaiters() {
       List<Frames.Waiter> taken = waiters;
@@ -199,7 +206,17 @@ final class Frames {
                   lane.object(),
                   startBytes,
                   memoryOf(compressed),
-                  failure -> fetched(compressed, failure));
+                  new ObjectStore.End() {
+                    @Override
+                    public void ended(@Nullable StoreException failure) {
+                      fetched(compressed, failure);
+                    }
+
+                    @Override
+                    public boolean background() {
+                      return run.stream().allMatch(Frame::background);
+                    }
+                  });
     }
 
     private void fetched(ByteBuf compressed, @Nullable StoreException failure) {

@@ -2,6 +2,7 @@ package io.ublkbridge.s3;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufAllocator;
+import io.netty.buffer.Unpooled;
 import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -49,7 +50,7 @@ final class ImageRead {
     }
   }
 
-  private void ended() {
+  private void pieceEnded() {
     if (--unended > 0) {
       return;
     }
@@ -57,9 +58,11 @@ final class ImageRead {
   }
 
   /// A range of the object that is one GET.
-  private final class Piece implements ByteBudget.Taker {
+  private final class Piece implements ByteBudget.Taker, ObjectStore.End {
     private final long offsetBytes;
     private final int lengthBytes;
+    private ByteBuf buffer = Unpooled.EMPTY_BUFFER;
+    private MemorySegment memory = MemorySegment.NULL;
 
     Piece(long offsetBytes, int lengthBytes) {
       this.offsetBytes = offsetBytes;
@@ -77,18 +80,23 @@ final class ImageRead {
         over(null);
         return;
       }
-      ByteBuf buffer;
       try {
         buffer = buffers.directBuffer(lengthBytes, lengthBytes);
       } catch (OutOfMemoryError e) {
         over(StoreException.noMemory(lengthBytes, e));
         return;
       }
-      MemorySegment memory = MemorySegment.ofBuffer(buffer.nioBuffer(0, lengthBytes));
-      store.get(image.object(), offsetBytes, memory, why -> fetched(buffer, memory, why));
+      memory = MemorySegment.ofBuffer(buffer.nioBuffer(0, lengthBytes));
+      store.get(image.object(), offsetBytes, memory, this);
     }
 
-    private void fetched(ByteBuf buffer, MemorySegment memory, @Nullable StoreException why) {
+    @Override
+    public boolean background() {
+      return request.background();
+    }
+
+    @Override
+    public void ended(@Nullable StoreException why) {
       if (why == null && failure == null) {
         request.storePayload(offsetBytes - request.offsetBytes(), memory);
       }
@@ -101,7 +109,7 @@ final class ImageRead {
       if (why != null && failure == null) {
         failure = why;
       }
-      ended();
+      pieceEnded();
     }
   }
 }

@@ -31,6 +31,11 @@ interface ObjectStore extends AutoCloseable {
     /// Gives the request up: its end is not told any more, and its memory not touched. Does nothing
     /// once it has ended.
     void cancel();
+
+    /// How much of the answer has come.
+    default long receivedBytes() {
+      return 0;
+    }
   }
 
   /// Told how a request has ended.
@@ -40,5 +45,11 @@ interface ObjectStore extends AutoCloseable {
     ///
     /// @param failure null when all is well
     void ended(@Nullable StoreException failure);
+
+    /// Whether nobody waits for it yet, so that what somebody waits for may overtake it. Asked
+    /// whenever it matters.
+    default boolean background() {
+      return false;
+    }
   }
 }

@@ -17,10 +17,8 @@ import software.amazon.awssdk.services.s3.model.GetObjectResponse;
 /// A bucket behind the AWS SDK. Sends each request once and judges what comes back. Confined to the
 /// event loop of its client, as [ObjectStore] says.
 final class S3ObjectStore implements ObjectStore {
-  /// An answer that has begun and then brings nothing for two of these is dead. The HTTP client
-  /// would find out much later: with Netty 4.2.18 a connection that is reset behind bytes which
-  /// were not read yet is not read from again.
-  private static final long PROGRESS_TICK_SECONDS = 1;
+  /// How long somebody who opens a disk waits for a byte.
+  private static final long LOOK_SECONDS = 10;
 
   private static final Pattern FIRST_BYTE = Pattern.compile("bytes 0-0/(\\d{1,19})");
 
@@ -72,10 +70,21 @@ final class S3ObjectStore implements ObjectStore {
     CompletableFuture<ObjectVersion> seen = new CompletableFuture<>();
     loop.execute(() -> {
       counters.got();
+      CompletableFuture<GetObjectResponse> answer = client.getObject(request, new LookReceiver());
+      ScheduledFuture<?> deadline =
+          loop.schedule(
+              () -> {
+                seen.completeExceptionally(
+                    new StoreException(Kind.TIMED_OUT, "the store went silent"));
+                answer.cancel(true);
+              },
+              LOOK_SECONDS,
+              TimeUnit.SECONDS);
       var _ =
-          client
-              .getObject(request, new LookReceiver())
-              .whenComplete((response, failure) -> looked(seen, key, versionId, response, failure));
+          answer.whenComplete((response, failure) -> {
+            deadline.cancel(false);
+            looked(seen, key, versionId, response, failure);
+          });
     });
     return seen;
   }
@@ -147,9 +156,6 @@ final class S3ObjectStore implements ObjectStore {
     private final End end;
     private @Nullable CompletableFuture<Void> answer;
     private boolean over;
-    private @Nullable ScheduledFuture<?> watch;
-    private long seenBytes;
-    private boolean slept;
 
     Get(String key, RangeReceiver receiver, End end) {
       this.key = key;
@@ -166,10 +172,6 @@ final class S3ObjectStore implements ObjectStore {
         future = CompletableFuture.failedFuture(e);
       }
       answer = future;
-      watch =
-          // With a delay: after a pause of the whole process no two looks may follow one another.
-          loop.scheduleWithFixedDelay(
-              this::look, PROGRESS_TICK_SECONDS, PROGRESS_TICK_SECONDS, TimeUnit.SECONDS);
       var _ =
           future.whenComplete((_, failure) -> {
             if (loop.inEventLoop()) {
@@ -179,19 +181,6 @@ final class S3ObjectStore implements ObjectStore {
               loop.execute(() -> ended(failure));
             }
           });
-    }
-
-    private void look() {
-      long received = receiver.received();
-      if (received == 0 || received != seenBytes) {
-        seenBytes = received;
-        slept = false;
-      } else if (slept) {
-        cancel();
-        end.ended(new StoreException(Kind.TIMED_OUT, "the store went silent in mid-answer"));
-      } else {
-        slept = true;
-      }
     }
 
     private void ended(@Nullable Throwable failure) {
@@ -218,12 +207,14 @@ final class S3ObjectStore implements ObjectStore {
       }
     }
 
+    @Override
+    public long receivedBytes() {
+      return receiver.received();
+    }
+
     private void close() {
       over = true;
       receiver.close();
-      if (watch != null) {
-        watch.cancel(false);
-      }
     }
   }
 }

@@ -16,6 +16,7 @@ final class ScriptedStore implements ObjectStore {
     private final long offsetBytes;
     private final MemorySegment into;
     private final End end;
+    private long received;
     private boolean over;
     private boolean cancelled;
 
@@ -23,6 +24,21 @@ final class ScriptedStore implements ObjectStore {
       this.offsetBytes = offsetBytes;
       this.into = into;
       this.end = end;
+    }
+
+    /// A part of the answer comes.
+    void receive(long lengthBytes) {
+      check();
+      received += lengthBytes;
+    }
+
+    @Override
+    public long receivedBytes() {
+      return received;
+    }
+
+    long offsetBytes() {
+      return offsetBytes;
     }
 
     void succeed() {
