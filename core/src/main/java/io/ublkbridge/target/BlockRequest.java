@@ -42,7 +42,8 @@ public interface BlockRequest {
   void loadPayload(long at, MemorySegment into);
 
   /// Copies payload of a READ to the requester: bytes `at` to `at + from.byteSize()` of the
-  /// request. Never throws: a copy that goes wrong makes the later [#complete] a failure.
+  /// request. Pieces may come in any order, and more than once. Never throws: a copy that goes
+  /// wrong makes the later [#complete] a failure.
   void storePayload(long at, MemorySegment from);
 
   /// Ends the request with success: all of its bytes are done.

@@ -205,7 +205,7 @@ final class Frames {
               .get(
                   lane.object(),
                   startBytes,
-                  memoryOf(compressed),
+                  Destination.of(memoryOf(compressed)),
                   new ObjectStore.End() {
                     @Override
                     public void ended(@Nullable StoreException failure) {

@@ -1,8 +1,5 @@
 package io.ublkbridge.s3;
 
-import io.netty.buffer.ByteBuf;
-import io.netty.buffer.ByteBufAllocator;
-import io.netty.buffer.Unpooled;
 import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -10,31 +7,32 @@ import java.util.List;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
-/// One READ under way: its pieces are fetched side by side, and each is stored when it is whole.
-/// Confined to the event loop.
+/// One READ under way: its pieces are fetched side by side, and stored as they arrive, so that they
+/// are nowhere else. Confined to the event loop.
 final class ImageRead {
   private final BlockRequest request;
   private final S3Image image;
   private final ObjectStore store;
   private final ByteBudget budget;
-  private final ByteBufAllocator buffers;
+  private final MemorySegment scratch;
   private final LongSupplier nanoTime;
   private final List<Piece> pieces = new ArrayList<>(1);
   private int unended;
   private @Nullable StoreException failure;
 
+  /// @param scratch off the heap, for what arrives on it; used only from one call to its end
   ImageRead(
       BlockRequest request,
       S3Image image,
       ObjectStore store,
       ByteBudget budget,
-      ByteBufAllocator buffers,
+      MemorySegment scratch,
       LongSupplier nanoTime) {
     this.request = request;
     this.image = image;
     this.store = store;
     this.budget = budget;
-    this.buffers = buffers;
+    this.scratch = scratch;
     this.nanoTime = nanoTime;
   }
 
@@ -58,11 +56,9 @@ final class ImageRead {
   }
 
   /// A range of the object that is one GET.
-  private final class Piece implements ByteBudget.Taker, ObjectStore.End {
+  private final class Piece implements ByteBudget.Taker, Destination, ObjectStore.End {
     private final long offsetBytes;
     private final int lengthBytes;
-    private ByteBuf buffer = Unpooled.EMPTY_BUFFER;
-    private MemorySegment memory = MemorySegment.NULL;
 
     Piece(long offsetBytes, int lengthBytes) {
       this.offsetBytes = offsetBytes;
@@ -76,18 +72,11 @@ final class ImageRead {
 
     @Override
     public void granted() {
-      if (failure != null) {
-        over(null);
-        return;
+      if (failure == null) {
+        store.get(image.object(), offsetBytes, this, this);
+      } else {
+        ended(null);
       }
-      try {
-        buffer = buffers.directBuffer(lengthBytes, lengthBytes);
-      } catch (OutOfMemoryError e) {
-        over(StoreException.noMemory(lengthBytes, e));
-        return;
-      }
-      memory = MemorySegment.ofBuffer(buffer.nioBuffer(0, lengthBytes));
-      store.get(image.object(), offsetBytes, memory, this);
     }
 
     @Override
@@ -96,15 +85,18 @@ final class ImageRead {
     }
 
     @Override
-    public void ended(@Nullable StoreException why) {
-      if (why == null && failure == null) {
-        request.storePayload(offsetBytes - request.offsetBytes(), memory);
+    public void put(long at, MemorySegment from) {
+      long start = offsetBytes - request.offsetBytes() + at;
+      long size = from.byteSize();
+      for (long done = 0, length; done < size; done += length) {
+        length = Math.min(size - done, scratch.byteSize());
+        MemorySegment.copy(from, done, scratch, 0, length);
+        request.storePayload(start + done, scratch.asSlice(0, length));
       }
-      buffer.release();
-      over(why);
     }
 
-    private void over(@Nullable StoreException why) {
+    @Override
+    public void ended(@Nullable StoreException why) {
       budget.giveBack(lengthBytes);
       if (why != null && failure == null) {
         failure = why;

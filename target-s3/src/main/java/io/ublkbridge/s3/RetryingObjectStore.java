@@ -3,7 +3,6 @@ package io.ublkbridge.s3;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.ScheduledFuture;
 import io.ublkbridge.s3.StoreException.Kind;
-import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -33,13 +32,14 @@ import org.jspecify.annotations.Nullable;
 ///   each time, at a random moment. The rest is reported at once.
 /// - While nothing succeeds at all, requests wait for the loss timeout and fail then; afterwards
 ///   each new one has one attempt, until one succeeds.
-/// - While others succeed, a request has the I/O timeout from its first failure on; the loss timeout
-///   where the store is only too slow, since it may be so for all.
+/// - While others succeed, a request has the I/O timeout from its first failure on; the loss
+///   timeout where the store is only too slow, since it may be so for all.
 /// - A GET that is slow among its kind is sent a second time, for at most one in twenty; unless it
 ///   is this thread that is late, and may have the answer before it.
 ///
-/// Both attempts read into the same memory: they are given the same bytes, and the loser is stopped
-/// before the winner is told. Confined to the event loop, except where it says otherwise.
+/// Both attempts bring their bytes to the same place: they are given the same ones, and the loser
+/// is stopped before the winner is told. Confined to the event loop, except where it says
+/// otherwise.
 final class RetryingObjectStore implements ObjectStore {
   private static final Duration BACKOFF = Duration.ofMillis(50);
   private static final Duration THROTTLED_BACKOFF = Duration.ofMillis(400);
@@ -105,7 +105,7 @@ final class RetryingObjectStore implements ObjectStore {
   }
 
   @Override
-  public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+  public Call get(ObjectVersion object, long offsetBytes, Destination into, End end) {
     Fetch fetch = new Fetch(object, offsetBytes, into, end);
     live.add(fetch);
     if (running < limit.now()) {
@@ -222,7 +222,7 @@ final class RetryingObjectStore implements ObjectStore {
   private final class Fetch implements Call {
     private final ObjectVersion object;
     private final long offsetBytes;
-    private final MemorySegment into;
+    private final Destination into;
     private final End end;
     private final long number = fetches++;
 
@@ -238,7 +238,7 @@ final class RetryingObjectStore implements ObjectStore {
     private long failingSinceNanos;
     private @Nullable StoreException failure;
 
-    Fetch(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+    Fetch(ObjectVersion object, long offsetBytes, Destination into, End end) {
       this.object = object;
       this.offsetBytes = offsetBytes;
       this.into = into;
@@ -261,7 +261,7 @@ final class RetryingObjectStore implements ObjectStore {
     }
 
     private void hedgeLater() {
-      long waitNanos = latency.slowAfterNanos(into.byteSize());
+      long waitNanos = latency.slowAfterNanos(into.lengthBytes());
       long dueNanos = loop.ticker().nanoTime() + waitNanos;
       nextStep = after(waitNanos, () -> hedge(dueNanos, waitNanos));
     }
@@ -284,7 +284,7 @@ final class RetryingObjectStore implements ObjectStore {
 
     private void expire() {
       long received = Math.max(bytesOf(first), bytesOf(second));
-      if (received - receivedBefore >= Math.max(1, into.byteSize() / SLOWEST_PARTS)) {
+      if (received - receivedBefore >= Math.max(1, into.lengthBytes() / SLOWEST_PARTS)) {
         receivedBefore = received;
         deadline = after(policy.ioTimeout().toNanos(), this::expire);
         return;
@@ -304,7 +304,7 @@ final class RetryingObjectStore implements ObjectStore {
         first = null;
       }
       if (why == null) {
-        latency.record(into.byteSize(), loop.ticker().nanoTime() - attempt.startNanos);
+        latency.record(into.lengthBytes(), loop.ticker().nanoTime() - attempt.startNanos);
         limit.succeeded();
         health.succeeded();
         if (hedge) {

@@ -3,7 +3,6 @@ package io.ublkbridge.s3;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.ScheduledFuture;
 import io.ublkbridge.s3.StoreException.Kind;
-import java.lang.foreign.MemorySegment;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
@@ -43,7 +42,7 @@ final class S3ObjectStore implements ObjectStore {
   }
 
   @Override
-  public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+  public Call get(ObjectVersion object, long offsetBytes, Destination into, End end) {
     counters.got();
     GetObjectRequest request =
         GetObjectRequest.builder()
@@ -51,7 +50,7 @@ final class S3ObjectStore implements ObjectStore {
             .key(object.key())
             .versionId(object.versionId())
             .ifMatch(object.etag())
-            .range("bytes=" + offsetBytes + "-" + (offsetBytes + into.byteSize() - 1))
+            .range("bytes=" + offsetBytes + "-" + (offsetBytes + into.lengthBytes() - 1))
             .build();
     Get get = new Get(object.key(), new RangeReceiver(object, offsetBytes, into, counters), end);
     get.start(request);

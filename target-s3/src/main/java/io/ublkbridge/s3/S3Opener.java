@@ -119,7 +119,7 @@ final class S3Opener {
                     .get(
                         object,
                         offsetBytes,
-                        into,
+                        Destination.of(into),
                         why -> {
                           if (why == null) {
                             whole.complete(true);

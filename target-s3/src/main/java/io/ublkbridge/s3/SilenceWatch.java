@@ -10,10 +10,10 @@ import org.jspecify.annotations.Nullable;
 /// Notices that an answer does not come, or does not go on. Confined to the event loop.
 ///
 /// One that has begun is dead after two seconds in which others got more than their share. The HTTP
-/// client would find out much later: with Netty 4.2.18 a connection that is reset behind bytes which
-/// were not read yet is not read from again. Where nobody gets much, the store or the way to it is
-/// slow, and the answer may be silent for as long as before its first byte. Each further attempt may
-/// be so for twice as long.
+/// client would find out much later: with Netty 4.2.18 a connection that is reset behind bytes
+/// which were not read yet is not read from again. Where nobody gets much, the store or the way to
+/// it is slow, and the answer may be silent for as long as before its first byte. Each further
+/// attempt may be so for twice as long.
 final class SilenceWatch {
   /// What a store that serves all alike sends to one before it turns to the next.
   private static final long SHARE_BYTES = 64 << 10;

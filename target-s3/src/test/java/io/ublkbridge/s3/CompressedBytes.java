@@ -131,12 +131,12 @@ final class CompressedBytes implements AutoCloseable {
     private @Nullable StoreException failure;
 
     @Override
-    public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+    public Call get(ObjectVersion object, long offsetBytes, Destination into, End end) {
       gets++;
       StoreException why = failure;
       failure = null;
       if (why == null) {
-        copy(bytes, offsetBytes, into);
+        into.put(0, MemorySegment.ofArray(bytes).asSlice(offsetBytes, into.lengthBytes()));
       }
       end.ended(why);
       return () -> {};

@@ -123,11 +123,11 @@ final class PatienceTest extends RetryCase {
     script.gets().getFirst().fail(Kind.BROKEN);
     Caller ahead = new Caller(1 << 16);
     ahead.background = true;
-    store.get(OBJECT, ahead.offsetBytes, ahead.memory, ahead);
+    store.get(OBJECT, ahead.offsetBytes, Destination.of(ahead.memory), ahead);
     assertEquals(ahead.offsetBytes, script.gets().getLast().offsetBytes(), "there is room");
     Caller aheadToo = new Caller(1 << 17);
     aheadToo.background = true;
-    store.get(OBJECT, aheadToo.offsetBytes, aheadToo.memory, aheadToo);
+    store.get(OBJECT, aheadToo.offsetBytes, Destination.of(aheadToo.memory), aheadToo);
     get(1 << 18);
     get(1 << 19);
     pass(Duration.ofMillis(51));

@@ -80,7 +80,7 @@ abstract class RetryCase {
 
   Caller get(long offsetBytes) {
     Caller caller = new Caller(offsetBytes);
-    store.get(OBJECT, offsetBytes, caller.memory, caller);
+    store.get(OBJECT, offsetBytes, Destination.of(caller.memory), caller);
     return caller;
   }
 

@@ -259,7 +259,7 @@ final class RetryTest extends RetryCase {
     for (int i = 0; i < CONCURRENCY + 2; i++) {
       Caller caller = new Caller(512L * i);
       callers.add(caller);
-      calls.add(store.get(OBJECT, 512L * i, caller.memory, caller));
+      calls.add(store.get(OBJECT, 512L * i, Destination.of(caller.memory), caller));
     }
     calls.get(0).cancel();
     calls.get(CONCURRENCY + 1).cancel();

@@ -1,6 +1,5 @@
 package io.ublkbridge.s3;
 
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -69,8 +68,8 @@ final class SlowStore implements ObjectStore {
   }
 
   @Override
-  public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
-    Get get = new Get(into.byteSize(), end);
+  public Call get(ObjectVersion object, long offsetBytes, Destination into, End end) {
+    Get get = new Get(into.lengthBytes(), end);
     turns.addLast(get);
     return get;
   }

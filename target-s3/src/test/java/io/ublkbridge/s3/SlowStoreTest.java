@@ -44,7 +44,7 @@ final class SlowStoreTest {
 
     void ask() {
       sinceNanos = ticker.nanoTime();
-      store.get(new ObjectVersion("k", "\"e\"", null, 1 << 30), 0, memory, this);
+      store.get(new ObjectVersion("k", "\"e\"", null, 1 << 30), 0, Destination.of(memory), this);
     }
 
     @Override
