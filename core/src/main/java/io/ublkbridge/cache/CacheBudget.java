@@ -14,9 +14,12 @@ record CacheBudget(
   /// The fewest blocks that make a cache.
   static final int BLOCKS_MIN = 16;
 
-  private static final int ON_THE_WAY_BLOCKS_MIN = 16;
   private static final int FILL_BYTES_MAX = 32 << 20;
-  private static final int AHEAD_BYTES_MAX = 16 << 20;
+  private static final int AHEAD_BYTES_MAX = 32 << 20;
+
+  /// What is on its way is more than its part only where that would be hardly anything, and then at
+  /// most an eighth.
+  private static final int ON_THE_WAY_BLOCKS_MIN = 16;
 
   CacheBudget {
     if (cachedBlocks < 1 || fillBlocks < 1 || aheadBlocks < 1 || keptBlocks < 0) {
@@ -26,22 +29,21 @@ record CacheBudget(
     }
   }
 
-  /// The memory of a cache of `cacheBytes`, at least [#BLOCKS_MIN] blocks. What is on its way has a
-  /// sixteenth of that besides: at least 32 blocks, at most 48 MiB.
+  /// The memory of a cache that takes `cacheBytes` in all, at least [#BLOCKS_MIN] blocks: a
+  /// thirty-second for what requests wait for, a sixteenth for what is read ahead, the rest for
+  /// what is cached.
   ///
-  /// @param keptBlocks as a [BlockTier] says; at most a quarter of the cache is granted
+  /// @param keptBlocks as a [BlockTier] says; at most an eighth of the cache is granted
   static CacheBudget of(long cacheBytes, int blockBytes, int keptBlocks) {
-    int cached = Math.toIntExact(cacheBytes / blockBytes);
-    return new CacheBudget(
-        blockBytes,
-        cached,
-        onTheWay(cached, FILL_BYTES_MAX / blockBytes),
-        onTheWay(cached, AHEAD_BYTES_MAX / blockBytes),
-        Math.min(keptBlocks, cached / 4));
+    int total = Math.toIntExact(cacheBytes / blockBytes);
+    int fill = part(total, 32, FILL_BYTES_MAX / blockBytes);
+    int ahead = part(total, 16, AHEAD_BYTES_MAX / blockBytes);
+    int kept = Math.min(keptBlocks, total / 8);
+    return new CacheBudget(blockBytes, total - fill - ahead - kept, fill, ahead, kept);
   }
 
-  private static int onTheWay(int cached, int max) {
-    return Math.min(Math.max(cached / 32, ON_THE_WAY_BLOCKS_MIN), max);
+  private static int part(int total, int divisor, int max) {
+    return Math.min(max, Math.max(total / divisor, Math.min(total / 8, ON_THE_WAY_BLOCKS_MIN)));
   }
 
   int totalBlocks() {

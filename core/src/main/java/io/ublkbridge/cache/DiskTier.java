@@ -83,9 +83,9 @@ final class DiskTier implements BlockTier {
   }
 
   /// How many frames to keep at most until their blocks are written: enough to keep a disk busy,
-  /// and no more than a quarter of the memory.
+  /// and no more than an eighth of the memory.
   static int keptBlocksMax(int blockBytes, long memoryBytes) {
-    long bytes = Math.min(KEPT_BYTES_MAX, memoryBytes / 4);
+    long bytes = Math.min(KEPT_BYTES_MAX, memoryBytes / 8);
     return Math.clamp(bytes / blockBytes, 1, KEPT_BLOCKS_MAX);
   }
 

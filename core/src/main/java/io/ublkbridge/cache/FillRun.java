@@ -143,6 +143,19 @@ final class FillRun {
     }
 
     @Override
+    public boolean background() {
+      if (purpose == Purpose.DEMAND) {
+        return false;
+      }
+      for (int i = from; i < to; i++) {
+        if (fetches[i].wanted()) {
+          return false;
+        }
+      }
+      return true;
+    }
+
+    @Override
     public void storePayload(long at, MemorySegment piece) {
       long size = piece.byteSize();
       if (ended || at < 0 || at > lengthBytes || size > lengthBytes - at) {

@@ -30,6 +30,12 @@ public interface BlockRequest {
   /// Whether WRITE_ZEROES may leave a hole behind instead of allocated zeroes.
   boolean mayUnmap();
 
+  /// Whether nobody waits for it yet, so that what somebody waits for may overtake it where it
+  /// stands in a row. May end while the request is under way.
+  default boolean background() {
+    return false;
+  }
+
   /// Copies payload of a WRITE to where it is needed: bytes `at` to `at + into.byteSize()` of the
   /// request. Pieces may come in any order, and more than once.
   ///
@@ -49,7 +55,8 @@ public interface BlockRequest {
   }
 
   /// Copies payload of a READ to the requester: bytes `at` to `at + from.byteSize()` of the
-  /// request. Never throws: a copy that goes wrong makes the later [#complete] a failure.
+  /// request. Pieces may come in any order, and more than once. Never throws: a copy that goes
+  /// wrong makes the later [#complete] a failure.
   void storePayload(long at, MemorySegment from);
 
   /// Ends the request with success: all of its bytes are done.

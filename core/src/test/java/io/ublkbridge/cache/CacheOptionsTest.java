@@ -134,10 +134,11 @@ final class CacheOptionsTest {
   @Test
   void whatIsOnItsWayIsBounded() {
     assertEquals(
-        new CacheBudget(64 << 10, 4096, 128, 128, 64), CacheBudget.of(256 << 20, 64 << 10, 64));
-    assertEquals(new CacheBudget(64 << 10, 16, 16, 16, 4), CacheBudget.of(1 << 20, 64 << 10, 64));
+        new CacheBudget(64 << 10, 3648, 128, 256, 64), CacheBudget.of(256 << 20, 64 << 10, 64));
+    assertEquals(new CacheBudget(64 << 10, 10, 2, 2, 2), CacheBudget.of(1 << 20, 64 << 10, 64));
     assertEquals(
-        new CacheBudget(1 << 20, 64 << 10, 32, 16, 0), CacheBudget.of(64L << 30, 1 << 20, 0));
-    assertEquals((8L << 30) + (48 << 20), CacheBudget.of(8L << 30, 64 << 10, 0).totalBytes());
+        new CacheBudget(1 << 20, (64 << 10) - 64, 32, 32, 0),
+        CacheBudget.of(64L << 30, 1 << 20, 0));
+    assertEquals(8L << 30, CacheBudget.of(8L << 30, 64 << 10, 0).totalBytes());
   }
 }

@@ -78,7 +78,8 @@ final class CachedTargetTest {
     readThrough(cached, 1 << 20, 8192);
     assertEquals(1, disk.askedSince().size());
     Map<?, ?> cache = (Map<?, ?>) Objects.requireNonNull(cached.details().get("cache"));
-    assertEquals(8L << 20, cache.get("size"));
+    assertEquals(8L << 20, cache.get("memory"));
+    assertEquals(6L << 20, cache.get("size"), "what is on its way has the rest");
     assertEquals(1L, cache.get("hits"));
     assertEquals(1L, cache.get("misses"));
     assertEquals(50L, cache.get("hitPercent"));

@@ -1,9 +1,11 @@
 package io.ublkbridge.cache;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.ublkbridge.cache.CacheCounters.Count;
+import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.RecordedRequest;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -93,6 +95,20 @@ final class ReadaheadTest {
     disk.held.add(0, disk.held.removeLast());
     disk.endOne(null);
     disk.check(request);
+  }
+
+  @Test
+  void whatIsReadAheadMayBeOvertakenUntilSomebodyWantsIt() {
+    CachedDisk disk = disk(8 << 20);
+    disk.readNow(0, STEP);
+    disk.atOnce = false;
+    disk.read(STEP, STEP);
+    BlockRequest wanted = disk.held.getFirst();
+    BlockRequest ahead = disk.held.getLast();
+    assertFalse(wanted.background());
+    assertTrue(ahead.background());
+    disk.read(2 * STEP, 4096);
+    assertFalse(ahead.background());
   }
 
   @Test

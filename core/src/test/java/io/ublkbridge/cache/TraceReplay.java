@@ -78,7 +78,7 @@ final class TraceReplay {
   }
 
   private static double cache(int[] trace, int blocks) {
-    CacheBudget budget = CacheBudget.of((long) blocks * BLOCK, BLOCK, 0);
+    CacheBudget budget = new CacheBudget(BLOCK, blocks, 16, 16, 0);
     BlockCache cache = new BlockCache(budget);
     BlockMap map = new BlockMap((long) Integer.MAX_VALUE * BLOCK + BLOCK, BLOCK);
     CacheCounters counters = new CacheCounters();

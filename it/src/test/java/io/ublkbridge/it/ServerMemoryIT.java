@@ -55,6 +55,7 @@ final class ServerMemoryIT {
           next += step.toSeconds();
         }
       }
+      System.out.println(Command.ublkBridge("status", "memory").output());
       Command.shell("cat %s/fio.out >&2; exit %d".formatted(dir, fio.exitValue()));
       long bound = HEAP_MIB + CACHE_MIB + MORE_MIB;
       System.out.printf("s3-memory: at most %s, of %d MiB%n", most, bound);

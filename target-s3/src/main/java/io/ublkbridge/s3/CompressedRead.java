@@ -48,6 +48,11 @@ final class CompressedRead implements Frames.Waiter {
   }
 
   @Override
+  public boolean background() {
+    return request.background();
+  }
+
+  @Override
   public void failed(int frame, StoreException why) {
     if (failure == null) {
       failure = why;

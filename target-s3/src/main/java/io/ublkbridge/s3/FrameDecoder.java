@@ -81,6 +81,8 @@ final class FrameDecoder implements AutoCloseable {
       wrong = wrongIn(table, frame, compressed, into);
     } catch (ZstdException e) {
       wrong = StoreErrors.clean(String.valueOf(e.getMessage()));
+    } catch (OutOfMemoryError e) {
+      return StoreException.noMemory(into.byteSize(), e);
     } catch (RuntimeException | LinkageError e) {
       return new StoreException(Kind.UNREADABLE, "zstd cannot be used: " + e, null, e);
     }

@@ -23,6 +23,9 @@ final class Frames {
     /// @param bytes what it holds of the image; only until this returns
     void arrived(int frame, MemorySegment bytes);
 
+    /// Whether nobody waits for what it does.
+    boolean background();
+
     /// A frame cannot be had.
     void failed(int frame, StoreException why);
   }
@@ -146,6 +149,10 @@ final class Frames {
       return memoryOf(present);
     }
 
+    boolean background() {
+      return waiters.stream().allMatch(Frames.Waiter::background);
+    }
+
     /// Those who wait, who do so no more.
     List<Frames.Waiter> takeWaiters() {
       List<Frames.Waiter> taken = waiters;
@@ -184,14 +191,32 @@ final class Frames {
 
     @Override
     public void granted() {
-      ByteBuf compressed = lane.buffers().directBuffer(compressedBytes, compressedBytes);
+      ByteBuf compressed;
+      try {
+        compressed = lane.buffers().directBuffer(compressedBytes, compressedBytes);
+      } catch (OutOfMemoryError e) {
+        lane.budget().giveBack(lengthBytes);
+        StoreException failure = StoreException.noMemory(compressedBytes, e);
+        run.forEach(frame -> fail(frame, failure));
+        return;
+      }
       var _ =
           lane.store()
               .get(
                   lane.object(),
                   startBytes,
-                  memoryOf(compressed),
-                  failure -> fetched(compressed, failure));
+                  Destination.of(memoryOf(compressed)),
+                  new ObjectStore.End() {
+                    @Override
+                    public void ended(@Nullable StoreException failure) {
+                      fetched(compressed, failure);
+                    }
+
+                    @Override
+                    public boolean background() {
+                      return run.stream().allMatch(Frame::background);
+                    }
+                  });
     }
 
     private void fetched(ByteBuf compressed, @Nullable StoreException failure) {
@@ -208,7 +233,14 @@ final class Frames {
 
     private void decode(Frame frame, ByteBuf compressed) {
       int length = table.length(frame.index);
-      ByteBuf bytes = lane.buffers().directBuffer(length, length);
+      ByteBuf bytes;
+      try {
+        bytes = lane.buffers().directBuffer(length, length);
+      } catch (OutOfMemoryError e) {
+        fail(frame, StoreException.noMemory(length, e));
+        ended(compressed);
+        return;
+      }
       MemorySegment from =
           memoryOf(compressed)
               .asSlice(

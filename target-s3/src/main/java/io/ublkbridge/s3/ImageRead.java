@@ -1,7 +1,5 @@
 package io.ublkbridge.s3;
 
-import io.netty.buffer.ByteBuf;
-import io.netty.buffer.ByteBufAllocator;
 import io.ublkbridge.target.BlockRequest;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -9,31 +7,32 @@ import java.util.List;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
-/// One READ under way: its pieces are fetched side by side, and each is stored when it is whole.
-/// Confined to the event loop.
+/// One READ under way: its pieces are fetched side by side, and stored as they arrive, so that they
+/// are nowhere else. Confined to the event loop.
 final class ImageRead {
   private final BlockRequest request;
   private final S3Image image;
   private final ObjectStore store;
   private final ByteBudget budget;
-  private final ByteBufAllocator buffers;
+  private final MemorySegment scratch;
   private final LongSupplier nanoTime;
   private final List<Piece> pieces = new ArrayList<>(1);
   private int unended;
   private @Nullable StoreException failure;
 
+  /// @param scratch off the heap, for what arrives on it; used only from one call to its end
   ImageRead(
       BlockRequest request,
       S3Image image,
       ObjectStore store,
       ByteBudget budget,
-      ByteBufAllocator buffers,
+      MemorySegment scratch,
       LongSupplier nanoTime) {
     this.request = request;
     this.image = image;
     this.store = store;
     this.budget = budget;
-    this.buffers = buffers;
+    this.scratch = scratch;
     this.nanoTime = nanoTime;
   }
 
@@ -49,7 +48,7 @@ final class ImageRead {
     }
   }
 
-  private void ended() {
+  private void pieceEnded() {
     if (--unended > 0) {
       return;
     }
@@ -57,7 +56,7 @@ final class ImageRead {
   }
 
   /// A range of the object that is one GET.
-  private final class Piece implements ByteBudget.Taker {
+  private final class Piece implements ByteBudget.Taker, Destination, ObjectStore.End {
     private final long offsetBytes;
     private final int lengthBytes;
 
@@ -73,26 +72,36 @@ final class ImageRead {
 
     @Override
     public void granted() {
-      if (failure != null) {
-        budget.giveBack(lengthBytes);
-        ended();
-        return;
+      if (failure == null) {
+        store.get(image.object(), offsetBytes, this, this);
+      } else {
+        ended(null);
       }
-      ByteBuf buffer = buffers.directBuffer(lengthBytes, lengthBytes);
-      MemorySegment memory = MemorySegment.ofBuffer(buffer.nioBuffer(0, lengthBytes));
-      store.get(image.object(), offsetBytes, memory, why -> fetched(buffer, memory, why));
     }
 
-    private void fetched(ByteBuf buffer, MemorySegment memory, @Nullable StoreException why) {
-      if (why == null && failure == null) {
-        request.storePayload(offsetBytes - request.offsetBytes(), memory);
+    @Override
+    public boolean background() {
+      return request.background();
+    }
+
+    @Override
+    public void put(long at, MemorySegment from) {
+      long start = offsetBytes - request.offsetBytes() + at;
+      long size = from.byteSize();
+      for (long done = 0, length; done < size; done += length) {
+        length = Math.min(size - done, scratch.byteSize());
+        MemorySegment.copy(from, done, scratch, 0, length);
+        request.storePayload(start + done, scratch.asSlice(0, length));
       }
-      buffer.release();
+    }
+
+    @Override
+    public void ended(@Nullable StoreException why) {
       budget.giveBack(lengthBytes);
       if (why != null && failure == null) {
         failure = why;
       }
-      ended();
+      pieceEnded();
     }
   }
 }

@@ -12,7 +12,7 @@ import software.amazon.awssdk.core.async.SdkPublisher;
 import software.amazon.awssdk.services.s3.model.GetObjectResponse;
 
 /// Takes the answer to one GET of a range: checks that it is just that range of just that object,
-/// and copies it where it belongs, piece by piece as it arrives. Confined to the event loop.
+/// and passes it to where it belongs, piece by piece as it arrives. Confined to the event loop.
 final class RangeReceiver
     implements AsyncResponseTransformer<GetObjectResponse, Void>, Subscriber<ByteBuffer> {
   static final int PARTIAL_CONTENT = 206;
@@ -20,7 +20,7 @@ final class RangeReceiver
 
   private final ObjectVersion object;
   private final long offsetBytes;
-  private final MemorySegment into;
+  private final Destination into;
   private final StoreCounters counters;
   private CompletableFuture<Void> whole = new CompletableFuture<>();
   private @Nullable Subscription subscription;
@@ -29,8 +29,7 @@ final class RangeReceiver
   /// Whether nobody wants the bytes any more, for one reason or another.
   private boolean closed;
 
-  RangeReceiver(
-      ObjectVersion object, long offsetBytes, MemorySegment into, StoreCounters counters) {
+  RangeReceiver(ObjectVersion object, long offsetBytes, Destination into, StoreCounters counters) {
     this.object = object;
     this.offsetBytes = offsetBytes;
     this.into = into;
@@ -42,7 +41,7 @@ final class RangeReceiver
     return received;
   }
 
-  /// From now on the memory is not touched.
+  /// From now on nothing goes there.
   void close() {
     closed = true;
     if (subscription != null) {
@@ -66,7 +65,7 @@ final class RangeReceiver
   }
 
   private @Nullable StoreException wrongIn(GetObjectResponse response) {
-    long length = into.byteSize();
+    long length = into.lengthBytes();
     int status = response.sdkHttpResponse().statusCode();
     String etag = response.eTag();
     if (etag != null && !etag.equals(object.etag())) {
@@ -123,11 +122,11 @@ final class RangeReceiver
     if (closed) {
       return;
     }
-    if (length > into.byteSize() - received) {
-      refuse(broken("the store sends more than the " + into.byteSize() + " bytes asked for"));
+    if (length > into.lengthBytes() - received) {
+      refuse(broken("the store sends more than the " + into.lengthBytes() + " bytes asked for"));
       return;
     }
-    into.asSlice(received, length).copyFrom(MemorySegment.ofBuffer(bytes));
+    into.put(received, MemorySegment.ofBuffer(bytes));
     received += length;
   }
 
@@ -143,11 +142,11 @@ final class RangeReceiver
       return;
     }
     closed = true;
-    if (received == into.byteSize()) {
+    if (received == into.lengthBytes()) {
       whole.complete(null);
     } else {
       whole.completeExceptionally(
-          broken("asked for " + into.byteSize() + " bytes, the store sent " + received));
+          broken("asked for " + into.lengthBytes() + " bytes, the store sent " + received));
     }
   }
 

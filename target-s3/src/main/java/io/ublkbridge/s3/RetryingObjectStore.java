@@ -3,13 +3,14 @@ package io.ublkbridge.s3;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.ScheduledFuture;
 import io.ublkbridge.s3.StoreException.Kind;
-import java.lang.foreign.MemorySegment;
 import java.time.Duration;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.NavigableSet;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import java.util.random.RandomGenerator;
@@ -20,20 +21,25 @@ import org.jspecify.annotations.Nullable;
 /// ```
 /// get ─→ waiting ─→ attempt ─────────────────→ success
 ///        (too many   │  └─ slow → a second one, the first answer counts
-///         under way) └─ failed → backoff → attempt …
+///         under way) └─ failed → backoff → waiting …
 /// ```
 ///
-/// - An attempt that has not ended within the I/O timeout is given up, and counts as failed.
+/// - Who waits goes in the order of asking, those that nobody waits for yet behind the others.
+/// - How many are under way follows what the store can do ([ConcurrencyLimit]).
+/// - An attempt that is silent for too long is given up ([SilenceWatch]), and so is one that brings
+///   less than an eighth within the I/O timeout. It counts as failed.
 /// - What may pass (no connection, 5xx, 429, an answer that is not whole) is tried again, later
 ///   each time, at a random moment. The rest is reported at once.
 /// - While nothing succeeds at all, requests wait for the loss timeout and fail then; afterwards
 ///   each new one has one attempt, until one succeeds.
-/// - While others succeed, a request has the I/O timeout from its first failure on.
+/// - While others succeed, a request has the I/O timeout from its first failure on; the loss
+///   timeout where the store is only too slow, since it may be so for all.
 /// - A GET that is slow among its kind is sent a second time, for at most one in twenty; unless it
 ///   is this thread that is late, and may have the answer before it.
 ///
-/// Both attempts read into the same memory: they are given the same bytes, and the loser is stopped
-/// before the winner is told. Confined to the event loop, except where it says otherwise.
+/// Both attempts bring their bytes to the same place: they are given the same ones, and the loser
+/// is stopped before the winner is told. Confined to the event loop, except where it says
+/// otherwise.
 final class RetryingObjectStore implements ObjectStore {
   private static final Duration BACKOFF = Duration.ofMillis(50);
   private static final Duration THROTTLED_BACKOFF = Duration.ofMillis(400);
@@ -48,9 +54,12 @@ final class RetryingObjectStore implements ObjectStore {
 
   private static final int HEDGES_SAVED_MAX = 10;
 
-  /// @param ioTimeout how long one attempt may take
+  /// In so many I/O timeouts the slowest answer is whole.
+  private static final int SLOWEST_PARTS = 8;
+
+  /// @param ioTimeout how long an attempt may take that brings little or nothing
   /// @param lossTimeout how long requests wait while nothing succeeds; zero for ever
-  /// @param concurrency how many requests are under way at once; hedges come on top
+  /// @param concurrency how many requests are under way at once at most; hedges come on top
   record Policy(Duration ioTimeout, Duration lossTimeout, int concurrency) {
     /// The most GETs that are under way at once.
     int getsMax() {
@@ -70,7 +79,10 @@ final class RetryingObjectStore implements ObjectStore {
   private final StoreHealth health;
   private final LatencyEstimate latency = new LatencyEstimate();
   private final Set<Fetch> live = new LinkedHashSet<>();
-  private final ArrayDeque<Fetch> waiting = new ArrayDeque<>();
+  private final NavigableSet<Fetch> waiting =
+      new TreeSet<>(Comparator.comparingLong(fetch -> fetch.number));
+  private final ConcurrencyLimit limit;
+  private long fetches;
   private int running;
   private int hedgesRunning;
   private int earned;
@@ -88,15 +100,16 @@ final class RetryingObjectStore implements ObjectStore {
     this.policy = policy;
     this.counters = counters;
     this.random = random;
+    this.limit = new ConcurrencyLimit(policy.concurrency());
     this.health = new StoreHealth(loop, policy.lossTimeout(), this::giveUpAll);
   }
 
   @Override
-  public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+  public Call get(ObjectVersion object, long offsetBytes, Destination into, End end) {
     Fetch fetch = new Fetch(object, offsetBytes, into, end);
     live.add(fetch);
-    if (running < policy.concurrency()) {
-      fetch.begin();
+    if (running < limit.now()) {
+      fetch.attempt();
     } else {
       waiting.add(fetch);
     }
@@ -121,7 +134,6 @@ final class RetryingObjectStore implements ObjectStore {
     List<Fetch> all = new ArrayList<>(live);
     live.clear();
     waiting.clear();
-    running = 0;
     for (Fetch fetch : all) {
       fetch.leave();
     }
@@ -131,13 +143,20 @@ final class RetryingObjectStore implements ObjectStore {
   }
 
   private void startNext() {
-    while (running < policy.concurrency()) {
-      Fetch next = waiting.poll();
-      if (next == null) {
-        return;
-      }
-      next.begin();
+    while (running < limit.now() && !waiting.isEmpty()) {
+      Fetch next = next();
+      waiting.remove(next);
+      next.attempt();
     }
+  }
+
+  private Fetch next() {
+    for (Fetch fetch : waiting) {
+      if (!fetch.end.background()) {
+        return fetch;
+      }
+    }
+    return waiting.first();
   }
 
   /// What is wrong with the store; null if nothing is. From every thread.
@@ -166,6 +185,32 @@ final class RetryingObjectStore implements ObjectStore {
     }
   }
 
+  /// Whether less at once could help.
+  private static boolean tooSlow(Kind kind) {
+    return kind == Kind.TIMED_OUT || kind == Kind.THROTTLED;
+  }
+
+  private void overdue(@Nullable Attempt attempt) {
+    if (attempt != null) {
+      limit.overloaded(attempt.startNanos, running, loop.ticker().nanoTime());
+    }
+  }
+
+  private static long bytesOf(@Nullable Attempt attempt) {
+    return attempt == null ? 0 : attempt.receivedBytes();
+  }
+
+  /// How long one request may fail while others succeed.
+  private long patienceNanos(Kind kind) {
+    long ioNanos = policy.ioTimeout().toNanos();
+    if (!tooSlow(kind)) {
+      return ioNanos;
+    }
+    return policy.lossTimeout().isZero()
+        ? Long.MAX_VALUE
+        : Math.max(ioNanos, policy.lossTimeout().toNanos());
+  }
+
   private long backoffNanos(int failures, Kind kind) {
     Duration first = kind == Kind.THROTTLED ? THROTTLED_BACKOFF : BACKOFF;
     long longest =
@@ -177,36 +222,37 @@ final class RetryingObjectStore implements ObjectStore {
   private final class Fetch implements Call {
     private final ObjectVersion object;
     private final long offsetBytes;
-    private final MemorySegment into;
+    private final Destination into;
     private final End end;
+    private final long number = fetches++;
 
-    private boolean begun;
+    /// Whether it counts as under way: from an attempt's beginning to its end.
+    private boolean sent;
+
     private @Nullable Attempt first;
     private @Nullable Attempt second;
     private @Nullable ScheduledFuture<?> deadline;
     private @Nullable ScheduledFuture<?> nextStep;
+    private long receivedBefore;
     private int failures;
     private long failingSinceNanos;
     private @Nullable StoreException failure;
 
-    Fetch(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+    Fetch(ObjectVersion object, long offsetBytes, Destination into, End end) {
       this.object = object;
       this.offsetBytes = offsetBytes;
       this.into = into;
       this.end = end;
     }
 
-    void begin() {
-      begun = true;
+    void attempt() {
+      sent = true;
       running++;
-      attempt();
-    }
-
-    private void attempt() {
       if (failures > 0) {
         counters.retried();
       }
       earned = Math.min(HEDGES_SAVED_MAX * GETS_PER_HEDGE, earned + 1);
+      receivedBefore = 0;
       deadline = after(policy.ioTimeout().toNanos(), this::expire);
       hedgeLater();
       Attempt attempt = new Attempt(this);
@@ -215,7 +261,7 @@ final class RetryingObjectStore implements ObjectStore {
     }
 
     private void hedgeLater() {
-      long waitNanos = latency.slowAfterNanos(into.byteSize());
+      long waitNanos = latency.slowAfterNanos(into.lengthBytes());
       long dueNanos = loop.ticker().nanoTime() + waitNanos;
       nextStep = after(waitNanos, () -> hedge(dueNanos, waitNanos));
     }
@@ -225,7 +271,7 @@ final class RetryingObjectStore implements ObjectStore {
         hedgeLater();
         return;
       }
-      if (earned < GETS_PER_HEDGE || hedgesRunning >= policy.hedgesMax()) {
+      if (earned < GETS_PER_HEDGE || hedgesRunning >= policy.hedgesMax() || limit.lowered()) {
         return;
       }
       earned -= GETS_PER_HEDGE;
@@ -237,6 +283,13 @@ final class RetryingObjectStore implements ObjectStore {
     }
 
     private void expire() {
+      long received = Math.max(bytesOf(first), bytesOf(second));
+      if (received - receivedBefore >= Math.max(1, into.lengthBytes() / SLOWEST_PARTS)) {
+        receivedBefore = received;
+        deadline = after(policy.ioTimeout().toNanos(), this::expire);
+        return;
+      }
+      overdue(first);
       failed(
           new StoreException(
               Kind.TIMED_OUT, "no answer within " + policy.ioTimeout().toSeconds() + " s"));
@@ -251,7 +304,8 @@ final class RetryingObjectStore implements ObjectStore {
         first = null;
       }
       if (why == null) {
-        latency.record(into.byteSize(), loop.ticker().nanoTime() - attempt.startNanos);
+        latency.record(into.lengthBytes(), loop.ticker().nanoTime() - attempt.startNanos);
+        limit.succeeded();
         health.succeeded();
         if (hedge) {
           counters.hedgeWon();
@@ -261,6 +315,9 @@ final class RetryingObjectStore implements ObjectStore {
       }
       if (why.kind() == Kind.THROTTLED) {
         counters.throttled();
+      }
+      if (tooSlow(why.kind())) {
+        overdue(attempt);
       }
       if (!why.kind().passing()) {
         health.succeeded();
@@ -272,6 +329,7 @@ final class RetryingObjectStore implements ObjectStore {
 
     private void failed(StoreException why) {
       stopAttempts();
+      passOn();
       failure = why;
       long now = loop.ticker().nanoTime();
       if (failures++ == 0) {
@@ -281,17 +339,31 @@ final class RetryingObjectStore implements ObjectStore {
       if (stopping || health.gaveUp()) {
         finish(surrender());
       } else if (health.answeredSince(failingSinceNanos)
-          && now - failingSinceNanos >= policy.ioTimeout().toNanos()) {
+          && now - failingSinceNanos >= patienceNanos(why.kind())) {
         finish(
             new StoreException(
                 Kind.TIMED_OUT,
                 failures
                     + " attempts in "
-                    + policy.ioTimeout().toSeconds()
+                    + TimeUnit.NANOSECONDS.toSeconds(now - failingSinceNanos)
                     + " s, the last: "
                     + why.message()));
       } else {
-        nextStep = after(backoffNanos(failures, why.kind()), this::attempt);
+        nextStep = after(backoffNanos(failures, why.kind()), this::waitForTurn);
+        startNext();
+      }
+    }
+
+    private void waitForTurn() {
+      waiting.add(this);
+      startNext();
+    }
+
+    /// Makes room for another.
+    private void passOn() {
+      if (sent) {
+        sent = false;
+        running--;
       }
     }
 
@@ -304,11 +376,6 @@ final class RetryingObjectStore implements ObjectStore {
 
     private void finish(@Nullable StoreException why) {
       if (live.remove(this)) {
-        if (begun) {
-          running--;
-        } else {
-          waiting.remove(this);
-        }
         leave();
         startNext();
         end.ended(why);
@@ -317,7 +384,8 @@ final class RetryingObjectStore implements ObjectStore {
 
     void leave() {
       stopAttempts();
-      stop(nextStep);
+      passOn();
+      waiting.remove(this);
     }
 
     private void stopAttempts() {
@@ -342,11 +410,6 @@ final class RetryingObjectStore implements ObjectStore {
     @Override
     public void cancel() {
       if (live.remove(this)) {
-        if (begun) {
-          running--;
-        } else {
-          waiting.remove(this);
-        }
         leave();
         startNext();
       }
@@ -357,11 +420,20 @@ final class RetryingObjectStore implements ObjectStore {
   private final class Attempt implements End {
     private final Fetch fetch;
     private final long startNanos = loop.ticker().nanoTime();
+    private final SilenceWatch watch;
     private @Nullable Call call;
     private boolean over;
 
     Attempt(Fetch fetch) {
       this.fetch = fetch;
+      this.watch =
+          new SilenceWatch(
+              fetch.failures,
+              policy.ioTimeout().toSeconds(),
+              this::receivedBytes,
+              counters::bytesFetched,
+              () -> running,
+              this::silent);
     }
 
     void send() {
@@ -370,11 +442,27 @@ final class RetryingObjectStore implements ObjectStore {
         sent.cancel();
       } else {
         call = sent;
+        watch.start(loop);
       }
+    }
+
+    long receivedBytes() {
+      return call == null ? 0 : call.receivedBytes();
+    }
+
+    private void silent() {
+      long received = receivedBytes();
+      cancel();
+      fetch.ended(
+          this,
+          new StoreException(
+              Kind.TIMED_OUT,
+              received == 0 ? "the store is silent" : "the store went silent in mid-answer"));
     }
 
     void cancel() {
       over = true;
+      watch.stop();
       if (call != null) {
         call.cancel();
       }
@@ -384,6 +472,7 @@ final class RetryingObjectStore implements ObjectStore {
     public void ended(@Nullable StoreException failure) {
       if (!over) {
         over = true;
+        watch.stop();
         fetch.ended(this, failure);
       }
     }

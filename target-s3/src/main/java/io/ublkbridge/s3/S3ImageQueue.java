@@ -1,10 +1,10 @@
 package io.ublkbridge.s3;
 
-import io.netty.buffer.ByteBufAllocator;
-import io.netty.buffer.PooledByteBufAllocator;
 import io.ublkbridge.target.BlockRequest;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.TargetQueue;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.function.LongSupplier;
 
 /// The lane of one ublk queue: every READ becomes ranged GETs on the queue's own connections, and
@@ -18,10 +18,10 @@ final class S3ImageQueue implements TargetQueue {
   private final ObjectStore store;
   private final ByteBudget budget;
   private final LongSupplier nanoTime;
-  private final ByteBufAllocator buffers = PooledByteBufAllocator.DEFAULT;
+  private final MemorySegment scratch = Arena.ofAuto().allocate(WholeReads.READ_BYTES_MAX);
 
   /// @param store closed with this
-  /// @param budgetBytes how much memory fetched bytes may take
+  /// @param budgetBytes how many bytes may be under way
   /// @param nanoTime the loop's clock
   S3ImageQueue(S3Image image, ObjectStore store, long budgetBytes, LongSupplier nanoTime) {
     this.image = image;
@@ -34,7 +34,7 @@ final class S3ImageQueue implements TargetQueue {
   public void submit(BlockRequest request) {
     switch (request.operation()) {
       case READ ->
-          new ImageRead(request, image, store, budget, buffers, nanoTime).start(PIECE_BYTES);
+          new ImageRead(request, image, store, budget, scratch, nanoTime).start(PIECE_BYTES);
       case FLUSH -> request.complete();
       case WRITE, DISCARD, WRITE_ZEROES -> request.fail(IoError.IO, null);
     }

@@ -3,7 +3,6 @@ package io.ublkbridge.s3;
 import io.netty.channel.EventLoop;
 import io.netty.util.concurrent.ScheduledFuture;
 import io.ublkbridge.s3.StoreException.Kind;
-import java.lang.foreign.MemorySegment;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
@@ -17,10 +16,8 @@ import software.amazon.awssdk.services.s3.model.GetObjectResponse;
 /// A bucket behind the AWS SDK. Sends each request once and judges what comes back. Confined to the
 /// event loop of its client, as [ObjectStore] says.
 final class S3ObjectStore implements ObjectStore {
-  /// An answer that has begun and then brings nothing for two of these is dead. The HTTP client
-  /// would find out much later: with Netty 4.2.18 a connection that is reset behind bytes which
-  /// were not read yet is not read from again.
-  private static final long PROGRESS_TICK_SECONDS = 1;
+  /// How long somebody who opens a disk waits for a byte.
+  private static final long LOOK_SECONDS = 10;
 
   private static final Pattern FIRST_BYTE = Pattern.compile("bytes 0-0/(\\d{1,19})");
 
@@ -45,7 +42,7 @@ final class S3ObjectStore implements ObjectStore {
   }
 
   @Override
-  public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+  public Call get(ObjectVersion object, long offsetBytes, Destination into, End end) {
     counters.got();
     GetObjectRequest request =
         GetObjectRequest.builder()
@@ -53,7 +50,7 @@ final class S3ObjectStore implements ObjectStore {
             .key(object.key())
             .versionId(object.versionId())
             .ifMatch(object.etag())
-            .range("bytes=" + offsetBytes + "-" + (offsetBytes + into.byteSize() - 1))
+            .range("bytes=" + offsetBytes + "-" + (offsetBytes + into.lengthBytes() - 1))
             .build();
     Get get = new Get(object.key(), new RangeReceiver(object, offsetBytes, into, counters), end);
     get.start(request);
@@ -72,10 +69,21 @@ final class S3ObjectStore implements ObjectStore {
     CompletableFuture<ObjectVersion> seen = new CompletableFuture<>();
     loop.execute(() -> {
       counters.got();
+      CompletableFuture<GetObjectResponse> answer = client.getObject(request, new LookReceiver());
+      ScheduledFuture<?> deadline =
+          loop.schedule(
+              () -> {
+                seen.completeExceptionally(
+                    new StoreException(Kind.TIMED_OUT, "the store went silent"));
+                answer.cancel(true);
+              },
+              LOOK_SECONDS,
+              TimeUnit.SECONDS);
       var _ =
-          client
-              .getObject(request, new LookReceiver())
-              .whenComplete((response, failure) -> looked(seen, key, versionId, response, failure));
+          answer.whenComplete((response, failure) -> {
+            deadline.cancel(false);
+            looked(seen, key, versionId, response, failure);
+          });
     });
     return seen;
   }
@@ -147,9 +155,6 @@ final class S3ObjectStore implements ObjectStore {
     private final End end;
     private @Nullable CompletableFuture<Void> answer;
     private boolean over;
-    private @Nullable ScheduledFuture<?> watch;
-    private long seenBytes;
-    private boolean slept;
 
     Get(String key, RangeReceiver receiver, End end) {
       this.key = key;
@@ -161,15 +166,11 @@ final class S3ObjectStore implements ObjectStore {
       CompletableFuture<Void> future;
       try {
         future = client.getObject(request, receiver);
-      } catch (RuntimeException e) {
-        // The client was closed. No request may stay without an end for it.
+      } catch (RuntimeException | OutOfMemoryError e) {
+        // The client was closed, say. No request may stay without an end for it.
         future = CompletableFuture.failedFuture(e);
       }
       answer = future;
-      watch =
-          // With a delay: after a pause of the whole process no two looks may follow one another.
-          loop.scheduleWithFixedDelay(
-              this::look, PROGRESS_TICK_SECONDS, PROGRESS_TICK_SECONDS, TimeUnit.SECONDS);
       var _ =
           future.whenComplete((_, failure) -> {
             if (loop.inEventLoop()) {
@@ -179,19 +180,6 @@ final class S3ObjectStore implements ObjectStore {
               loop.execute(() -> ended(failure));
             }
           });
-    }
-
-    private void look() {
-      long received = receiver.received();
-      if (received == 0 || received != seenBytes) {
-        seenBytes = received;
-        slept = false;
-      } else if (slept) {
-        cancel();
-        end.ended(new StoreException(Kind.TIMED_OUT, "the store went silent in mid-answer"));
-      } else {
-        slept = true;
-      }
     }
 
     private void ended(@Nullable Throwable failure) {
@@ -218,12 +206,14 @@ final class S3ObjectStore implements ObjectStore {
       }
     }
 
+    @Override
+    public long receivedBytes() {
+      return receiver.received();
+    }
+
     private void close() {
       over = true;
       receiver.close();
-      if (watch != null) {
-        watch.cancel(false);
-      }
     }
   }
 }

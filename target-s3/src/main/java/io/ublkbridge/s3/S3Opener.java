@@ -88,7 +88,7 @@ final class S3Opener {
   private static boolean mayPass(Kind kind) {
     return switch (kind) {
       case THROTTLED, SERVER, BROKEN, TIMED_OUT -> true;
-      case REPLACED, GONE, OUTSIDE, DENIED, REJECTED, UNREADABLE, CORRUPT -> false;
+      case REPLACED, GONE, OUTSIDE, DENIED, REJECTED, UNREADABLE, CORRUPT, NO_MEMORY -> false;
       case CREDENTIALS, UNREACHABLE, TLS -> false;
     };
   }
@@ -119,7 +119,7 @@ final class S3Opener {
                     .get(
                         object,
                         offsetBytes,
-                        into,
+                        Destination.of(into),
                         why -> {
                           if (why == null) {
                             whole.complete(true);

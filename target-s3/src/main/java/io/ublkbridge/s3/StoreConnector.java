@@ -49,8 +49,7 @@ final class StoreConnector implements AutoCloseable {
   /// Spreads connections over the addresses that a store's name has by then.
   private static final Duration CONNECTION_LIFE = Duration.ofMinutes(10);
 
-  /// An answer may not pause for longer than this, nor than a quarter of the I/O timeout.
-  private static final Duration SILENCE_MAX = Duration.ofSeconds(10);
+  private static final Duration READ_TIMEOUT_MARGIN = Duration.ofSeconds(5);
 
   private final S3Options options;
   private final Region region;
@@ -185,14 +184,14 @@ final class StoreConnector implements AutoCloseable {
   }
 
   private SdkAsyncHttpClient.Builder<?> http(IoEventLoop loop, int connections) {
-    Duration quarter = options.ioTimeout().dividedBy(4);
     return NettyNioAsyncHttpClient.builder()
         .eventLoopGroup(
             SdkEventLoopGroup.create(new LoopAsNioGroup(loop), StoreConnector::connection))
         .maxConcurrency(connections)
         .connectionTimeout(CONNECT_TIMEOUT)
         .tlsNegotiationTimeout(TLS_TIMEOUT)
-        .readTimeout(quarter.compareTo(SILENCE_MAX) < 0 ? quarter : SILENCE_MAX)
+        // Sooner than that RetryingObjectStore decides.
+        .readTimeout(options.ioTimeout().plus(READ_TIMEOUT_MARGIN))
         .connectionMaxIdleTime(IDLE_MAX)
         .connectionTimeToLive(CONNECTION_LIFE)
         .tcpKeepAlive(true)

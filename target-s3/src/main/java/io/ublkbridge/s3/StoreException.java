@@ -32,6 +32,8 @@ final class StoreException extends Exception {
     SERVER(true, IoError.IO, Reason.UNREACHABLE),
     /// The answer is not whole, or not what was asked for.
     BROKEN(true, IoError.IO, Reason.UNREACHABLE),
+    /// This process has no room for the answer.
+    NO_MEMORY(false, IoError.IO, Reason.FAILED),
     /// No answer in time.
     TIMED_OUT(true, IoError.TIMED_OUT, Reason.TIMED_OUT),
     /// Nobody there.
@@ -77,6 +79,15 @@ final class StoreException extends Exception {
     super(message, cause, false, false);
     this.kind = kind;
     this.remedy = remedy;
+  }
+
+  /// There is no memory for what a GET would bring.
+  static StoreException noMemory(long lengthBytes, OutOfMemoryError cause) {
+    return new StoreException(
+        Kind.NO_MEMORY,
+        "the server has no memory for %d bytes: %s".formatted(lengthBytes, cause.getMessage()),
+        null,
+        cause);
   }
 
   Kind kind() {

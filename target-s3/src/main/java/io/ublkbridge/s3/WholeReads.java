@@ -13,7 +13,7 @@ import io.netty.handler.codec.http.HttpDecoderConfig;
 /// when the SDK has set its pipeline up, its codec gives way to one that cuts at what Netty reads
 /// at once at most. One for each connection, on its event loop.
 final class WholeReads extends ChannelInboundHandlerAdapter {
-  private static final int READ_BYTES_MAX = 64 << 10;
+  static final int READ_BYTES_MAX = 64 << 10;
 
   @Override
   public void channelRegistered(ChannelHandlerContext context) {

@@ -2,7 +2,6 @@ package io.ublkbridge.s3;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.netty.buffer.UnpooledByteBufAllocator;
 import io.ublkbridge.target.RecordedRequest;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
@@ -22,7 +21,7 @@ final class CompressedBytes implements AutoCloseable {
 
   private final FrameDecoder decoder = new FrameDecoder();
   private final LinkedBlockingQueue<Runnable> loop = new LinkedBlockingQueue<>();
-  private final UnpooledByteBufAllocator buffers = new UnpooledByteBufAllocator(true);
+  private final ScarceBuffers buffers = new ScarceBuffers();
   private final Store store = new Store();
   private final StoreCounters counters = new StoreCounters();
   private final Set<String> callers = ConcurrentHashMap.newKeySet();
@@ -63,6 +62,10 @@ final class CompressedBytes implements AutoCloseable {
     return table;
   }
 
+  ScarceBuffers buffers() {
+    return buffers;
+  }
+
   int gets() {
     return store.gets;
   }
@@ -83,7 +86,7 @@ final class CompressedBytes implements AutoCloseable {
 
   /// What of it is in memory now, decompressed or on its way.
   long memoryBytes() {
-    return buffers.metric().usedDirectMemory();
+    return buffers.usedBytes();
   }
 
   void failNextGet(StoreException.Kind kind) {
@@ -128,12 +131,12 @@ final class CompressedBytes implements AutoCloseable {
     private @Nullable StoreException failure;
 
     @Override
-    public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+    public Call get(ObjectVersion object, long offsetBytes, Destination into, End end) {
       gets++;
       StoreException why = failure;
       failure = null;
       if (why == null) {
-        copy(bytes, offsetBytes, into);
+        into.put(0, MemorySegment.ofArray(bytes).asSlice(offsetBytes, into.lengthBytes()));
       }
       end.ended(why);
       return () -> {};

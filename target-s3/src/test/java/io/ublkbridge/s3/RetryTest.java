@@ -6,89 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.netty.channel.embedded.EmbeddedChannel;
-import io.netty.util.concurrent.MockTicker;
-import io.netty.util.concurrent.Ticker;
 import io.ublkbridge.s3.StoreException.Kind;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.SplittableRandom;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /// Patience, hedging and giving up, on a clock that nobody waits for.
-final class RetryTest {
-  private static final int LENGTH = 4096;
-  private static final ObjectVersion OBJECT = new ObjectVersion("k", "\"e\"", null, 1 << 20);
-  private static final Duration IO_TIMEOUT = Duration.ofSeconds(60);
-  private static final Duration LOSS_TIMEOUT = Duration.ofMinutes(10);
-  private static final int CONCURRENCY = 4;
-
-  private final MockTicker ticker = Ticker.newMockTicker();
-  private final EmbeddedChannel loop = EmbeddedChannel.builder().ticker(ticker).build();
-  private final ScriptedStore script = new ScriptedStore();
-  private final StoreCounters counters = new StoreCounters();
-  private final RetryingObjectStore store =
-      new RetryingObjectStore(
-          loop.eventLoop(),
-          script,
-          new RetryingObjectStore.Policy(IO_TIMEOUT, LOSS_TIMEOUT, CONCURRENCY),
-          counters,
-          new SplittableRandom(5));
-
-  /// What a caller sees of its request.
-  private static final class Caller implements ObjectStore.End {
-    private final long offsetBytes;
-    private final MemorySegment memory = Arena.ofAuto().allocate(LENGTH);
-    private int ends;
-    private @Nullable StoreException failure;
-
-    Caller(long offsetBytes) {
-      this.offsetBytes = offsetBytes;
-    }
-
-    @Override
-    public void ended(@Nullable StoreException why) {
-      ends++;
-      failure = why;
-    }
-
-    void assertWaits() {
-      assertEquals(0, ends);
-    }
-
-    void assertRead() {
-      assertEquals(1, ends);
-      assertNull(failure);
-      for (int i = 0; i < LENGTH; i++) {
-        assertEquals(ScriptedStore.byteAt(offsetBytes + i), memory.get(ValueLayout.JAVA_BYTE, i));
-      }
-    }
-
-    void assertFailed(Kind kind) {
-      assertEquals(1, ends);
-      assertNotNull(failure);
-      assertEquals(kind, failure.kind());
-    }
-  }
-
-  private Caller get(long offsetBytes) {
-    Caller caller = new Caller(offsetBytes);
-    store.get(OBJECT, offsetBytes, caller.memory, caller);
-    return caller;
-  }
-
-  private void pass(Duration time) {
-    ticker.advance(time.toNanos(), TimeUnit.NANOSECONDS);
-    loop.runPendingTasks();
-    loop.runScheduledPendingTasks();
-  }
-
+final class RetryTest extends RetryCase {
   @Test
   void passesOnWhatSucceeds() {
     Caller caller = get(512);
@@ -333,7 +259,7 @@ final class RetryTest {
     for (int i = 0; i < CONCURRENCY + 2; i++) {
       Caller caller = new Caller(512L * i);
       callers.add(caller);
-      calls.add(store.get(OBJECT, 512L * i, caller.memory, caller));
+      calls.add(store.get(OBJECT, 512L * i, Destination.of(caller.memory), caller));
     }
     calls.get(0).cancel();
     calls.get(CONCURRENCY + 1).cancel();

@@ -15,9 +15,11 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import java.time.Duration;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.CountDownLatch;
 import java.util.function.LongUnaryOperator;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Reads of an object on a server that is already there (`it/s3/serve`), without a device; prints
@@ -97,8 +99,11 @@ final class S3Benchmark {
     long gets = detail(target, "gets");
     long fetched = detail(target, "bytesFetched");
     long cpu = threads.getThreadCpuTime(id);
+    // Here, where memory that cannot be had is an error that is seen.
+    List<Lane> lanes = Stream.generate(Lane::new).limit(depth).toList();
+    running = depth;
     long start = loop.ticker().nanoTime();
-    loop.execute(() -> startAll(depth));
+    loop.execute(() -> lanes.forEach(Lane::next));
     done.await();
     if (failure != null) {
       throw failure;
@@ -122,13 +127,6 @@ final class S3Benchmark {
 
   private static long detail(BlockTarget target, String name) {
     return (Long) target.details().getOrDefault(name, -1L);
-  }
-
-  private void startAll(int depth) {
-    running = depth;
-    for (int i = 0; i < depth; i++) {
-      new Lane().next();
-    }
   }
 
   /// One request after another.

@@ -1,7 +1,6 @@
 package io.ublkbridge.s3;
 
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -14,22 +13,40 @@ final class ScriptedStore implements ObjectStore {
   /// A GET that waits for its answer.
   static final class Get implements Call {
     private final long offsetBytes;
-    private final MemorySegment into;
+    private final Destination into;
     private final End end;
+    private long received;
     private boolean over;
     private boolean cancelled;
 
-    Get(long offsetBytes, MemorySegment into, End end) {
+    Get(long offsetBytes, Destination into, End end) {
       this.offsetBytes = offsetBytes;
       this.into = into;
       this.end = end;
     }
 
+    /// A part of the answer comes.
+    void receive(long lengthBytes) {
+      check();
+      received += lengthBytes;
+    }
+
+    @Override
+    public long receivedBytes() {
+      return received;
+    }
+
+    long offsetBytes() {
+      return offsetBytes;
+    }
+
     void succeed() {
       check();
-      for (long i = 0; i < into.byteSize(); i++) {
-        into.set(ValueLayout.JAVA_BYTE, i, byteAt(offsetBytes + i));
+      byte[] bytes = new byte[(int) into.lengthBytes()];
+      for (int i = 0; i < bytes.length; i++) {
+        bytes[i] = byteAt(offsetBytes + i);
       }
+      into.put(0, MemorySegment.ofArray(bytes));
       over = true;
       end.ended(null);
     }
@@ -84,7 +101,7 @@ final class ScriptedStore implements ObjectStore {
   }
 
   @Override
-  public Call get(ObjectVersion object, long offsetBytes, MemorySegment into, End end) {
+  public Call get(ObjectVersion object, long offsetBytes, Destination into, End end) {
     Get get = new Get(offsetBytes, into, end);
     gets.add(get);
     return get;
