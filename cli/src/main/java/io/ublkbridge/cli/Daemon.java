@@ -84,6 +84,7 @@ final class Daemon {
   ///
   /// @param argument a [ServerRequest]
   static void run(String argument, Host host) throws IOException {
+    HeapPages.touch();
     ServerRequest request = ServerRequest.ofJson(argument);
     try (ReportPipe reports = ReportPipe.open()) {
       Daemon daemon = new Daemon(request, reports, new DeviceFiles(host, request));

@@ -150,6 +150,11 @@ final class LifecycleIT {
       for (String word : flags.lines().toList()) {
         assertEquals(IO_FLUSHER_FLAGS, Long.parseLong(word) & IO_FLUSHER_FLAGS, flags);
       }
+      String heap =
+          Command.shell(
+              "awk '/^Size:/ {size = $2} /^Rss:/ && size >= 65536 && size < 131072 {print size - $2}' /proc/%s/smaps"
+                  .formatted(pid));
+      assertTrue(heap.lines().anyMatch("0"::equals), "all of the heap is resident: " + heap);
       String ours = Command.shell("readlink /proc/self/ns/mnt");
       assertNotEquals(ours, Command.shell("readlink /proc/" + pid + "/ns/mnt"), disk.toString());
     }
