@@ -125,16 +125,19 @@ final class DebianImageIT {
       int before = distant.requests().size();
       Command.shell("echo 3 > /proc/sys/vm/drop_caches");
       // By the shell's clock, which no start of a process blurs.
-      String seconds =
-          Command.shell(
-              "start=$EPOCHREALTIME; mount -o ro %s %2$s; ls -lR %2$s > /dev/null; end=$EPOCHREALTIME;"
-                      .formatted(disk.path(), mountPoint)
-                  + "echo $((${end/./} - ${start/./}))");
-      System.out.printf(
-          "s3-image: %s: %d requests%n",
-          String.join(" ", options), distant.requests().size() - before);
-      Command.shell("umount " + mountPoint);
-      return Long.parseLong(seconds) / 1e6;
+      try {
+        String seconds =
+            Command.shell(
+                "start=$EPOCHREALTIME; mount -o ro %s %2$s; ls -lR %2$s > /dev/null; end=$EPOCHREALTIME;"
+                        .formatted(disk.path(), mountPoint)
+                    + "echo $((${end/./} - ${start/./}))");
+        System.out.printf(
+            "s3-image: %s: %d requests%n",
+            String.join(" ", options), distant.requests().size() - before);
+        return Long.parseLong(seconds) / 1e6;
+      } finally {
+        Command.shell("umount " + mountPoint);
+      }
     }
   }
 
