@@ -17,12 +17,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// A whole Debian on a 2 GiB image in an S3 server: read, run, written to and looked through.
-/// `it/soak/run s3-image` prepares the image and runs this.
+/// `it/soak/run s3-image` prepares the server's objects and runs this.
 @Tag("long")
 final class DebianImageIT {
   private static final String KEY = "debian.img";
-  private static final Path IMAGE = ImageStore.FILES.resolve(KEY);
-  private static final Path CHECKSUMS = ImageStore.FILES.resolve("debian.sha256");
+  private static final Path CHECKSUMS = ImageStore.FILES.resolve("image/debian.sha256");
   private static ImageStore store;
   private static String stored = "";
 
@@ -30,14 +29,14 @@ final class DebianImageIT {
   private Path dir;
 
   @BeforeAll
-  static void put() throws IOException {
-    store = ImageStore.with(KEY, IMAGE);
+  static void start() throws IOException {
+    store = ImageStore.prepared();
     stored = state();
   }
 
   /// Which file the object is, its size, and when it or what is known of it was changed last.
   private static String state() {
-    return Command.shell("stat -c '%i %s %z' " + store.object(KEY));
+    return Command.shell("stat -c '%i %s %z' " + store.server().file(ImageStore.BUCKET, KEY));
   }
 
   @AfterAll
@@ -107,7 +106,7 @@ final class DebianImageIT {
   /// In an emulator, seconds say little and their relation much: what is slow here is the store.
   @Test
   void aWarmDiskTierHidesADistantStore() throws IOException {
-    try (FaultyProxy distant = new FaultyProxy(0, store.port())) {
+    try (FaultyProxy distant = new FaultyProxy(0, store.server().port())) {
       distant.latency(Duration.ofMillis(30));
       double without = secondsToLookThrough(distant, "--cache", "off", "--readahead", "off");
       String[] tier = {"--cache-dir", dir.resolve("cache").toString(), "--cache-disk", "512M"};
@@ -126,16 +125,19 @@ final class DebianImageIT {
       int before = distant.requests().size();
       Command.shell("echo 3 > /proc/sys/vm/drop_caches");
       // By the shell's clock, which no start of a process blurs.
-      String seconds =
-          Command.shell(
-              "start=$EPOCHREALTIME; mount -o ro %s %2$s; ls -lR %2$s > /dev/null; end=$EPOCHREALTIME;"
-                      .formatted(disk.path(), mountPoint)
-                  + "echo $((${end/./} - ${start/./}))");
-      System.out.printf(
-          "s3-image: %s: %d requests%n",
-          String.join(" ", options), distant.requests().size() - before);
-      Command.shell("umount " + mountPoint);
-      return Long.parseLong(seconds) / 1e6;
+      try {
+        String seconds =
+            Command.shell(
+                "start=$EPOCHREALTIME; mount -o ro %s %2$s; ls -lR %2$s > /dev/null; end=$EPOCHREALTIME;"
+                        .formatted(disk.path(), mountPoint)
+                    + "echo $((${end/./} - ${start/./}))");
+        System.out.printf(
+            "s3-image: %s: %d requests%n",
+            String.join(" ", options), distant.requests().size() - before);
+        return Long.parseLong(seconds) / 1e6;
+      } finally {
+        Command.shell("umount " + mountPoint);
+      }
     }
   }
 
@@ -160,6 +162,7 @@ final class DebianImageIT {
             .formatted(mountPoint, noted));
     String files = Command.shell("find " + mountPoint + " -type f | wc -l");
     assertEquals(lines(noted), Integer.parseInt(files));
+    System.out.printf("s3-image: %s files compared%n", files);
   }
 
   private static int lines(Path file) throws IOException {

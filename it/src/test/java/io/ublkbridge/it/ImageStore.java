@@ -1,49 +1,51 @@
 package io.ublkbridge.it;
 
 import io.ublkbridge.s3.CephServer;
+import io.ublkbridge.s3.ObjectServer;
 import io.ublkbridge.s3.S3Server;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/// An S3 server that keeps large objects, in files: the one of this process, or, with
-/// `-Dsoak.store=ceph`, Ceph's.
+/// An S3 server on loopback that keeps large objects, in files.
 ///
-/// @param directory of its objects
-/// @param port on loopback
-/// @param server ends it
-record ImageStore(Path directory, int port, Runnable server) implements AutoCloseable {
+/// @param server which one
+/// @param directory its own, gone when closed
+record ImageStore(ObjectServer server, Path directory) implements AutoCloseable {
   static final String BUCKET = "images";
 
   /// What `it/soak/run` prepared.
   static final Path FILES = Path.of(System.getProperty("soak.files", "/share/soak"));
 
-  private static final boolean CEPH = System.getProperty("soak.store", "").equals("ceph");
+  private static final String STORE = System.getProperty("soak.store", "store");
 
   /// Starts one with one object.
   static ImageStore with(String key, Path image) throws IOException {
-    // Not /tmp, which may be in memory.
-    Path directory = Files.createTempDirectory(Path.of("/var/tmp"), "store");
-    if (CEPH) {
-      CephServer server = CephServer.start(FILES.resolve("ceph"), directory);
-      server.createBucket(BUCKET);
-      server.put(BUCKET, key, image);
-      return new ImageStore(directory, server.port(), server::close);
-    }
+    Path directory = ownDirectory();
     S3Server server = S3Server.start(0, directory);
     server.createBucket(BUCKET);
     server.put(BUCKET, key, image);
-    return new ImageStore(directory, server.port(), server::close);
+    return new ImageStore(server, directory);
+  }
+
+  /// Starts the server of this process, or, with `-Dsoak.store=ceph-store`, Ceph's, on the objects
+  /// that `it/soak/run` let it store on the host. Tests on other machines read the same files.
+  static ImageStore prepared() throws IOException {
+    Path directory = ownDirectory();
+    Path stored = FILES.resolve(STORE);
+    if (!STORE.startsWith("ceph")) {
+      return new ImageStore(S3Server.start(0, stored), directory);
+    }
+    return new ImageStore(CephServer.startOn(stored, FILES.resolve("ceph"), directory), directory);
+  }
+
+  private static Path ownDirectory() throws IOException {
+    // Not /tmp, which may be in memory.
+    return Files.createTempDirectory(Path.of("/var/tmp"), "store");
   }
 
   String url() {
-    return "http://127.0.0.1:" + port;
-  }
-
-  /// The file that holds an object.
-  Path object(String key) {
-    Path objects = CEPH ? directory.resolve("objects") : directory;
-    return objects.resolve(BUCKET).resolve(key);
+    return server.url();
   }
 
   /// Attaches by the command, as a server process of its own, with the credentials in the
@@ -59,7 +61,7 @@ record ImageStore(Path directory, int port, Runnable server) implements AutoClos
 
   @Override
   public void close() {
-    server.run();
+    server.close();
     Command.shell("rm -rf " + directory);
   }
 }

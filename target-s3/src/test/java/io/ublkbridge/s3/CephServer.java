@@ -25,19 +25,32 @@ import software.amazon.awssdk.services.s3.S3AsyncClient;
 /// has nothing in common with [S3Server]. `it/s3/ceph` fetches it.
 ///
 /// One of its threads is busy all the time, so it lives no longer than what needs it.
-public final class CephServer implements AutoCloseable {
+public final class CephServer implements ObjectServer {
+  private static final String OBJECTS = "objects";
+  private static final String CONFIGURATION = "config.db";
+
   private static final Duration PATIENCE = Duration.ofMinutes(2);
 
   private final Path programs;
   private final Path directory;
+  private final Path objects;
   private final int port;
   private final Process process;
 
-  private CephServer(Path programs, Path directory, int port) throws IOException {
+  private CephServer(Path programs, Path directory, Path objects, int port) throws IOException {
     this.programs = programs;
     this.directory = directory;
+    this.objects = objects;
     this.port = port;
     configure();
+    createUser();
+    this.process = start("radosgw", "-f");
+    // It would go on without whoever started it.
+    Runtime.getRuntime().addShutdownHook(new Thread(process::destroy));
+    awaitPort();
+  }
+
+  private void createUser() throws IOException {
     Process user =
         start(
             "radosgw-admin",
@@ -48,8 +61,6 @@ public final class CephServer implements AutoCloseable {
             "--access-key=" + S3Server.ACCESS_KEY,
             "--secret-key=" + S3Server.SECRET_KEY);
     await(user);
-    this.process = start("radosgw", "-f");
-    awaitPort();
   }
 
   /// Starts one, and waits until it answers.
@@ -57,7 +68,17 @@ public final class CephServer implements AutoCloseable {
   /// @param programs where `it/s3/ceph` put it
   /// @param directory empty; for its state and its objects
   public static CephServer start(Path programs, Path directory) throws IOException {
-    return new CephServer(programs, directory, freePort());
+    return new CephServer(programs, directory, directory.resolve(OBJECTS), freePort());
+  }
+
+  /// Starts one on the objects that another one left, to read them.
+  ///
+  /// @param directory empty; for its state
+  /// @param other the other one's directory; it stays as it is
+  public static CephServer startOn(Path other, Path programs, Path directory) throws IOException {
+    // Buckets belong to a zone, and each configuration has its own.
+    Files.copy(other.resolve(CONFIGURATION), directory.resolve(CONFIGURATION));
+    return new CephServer(programs, directory, other.resolve(OBJECTS), freePort());
   }
 
   private static int freePort() throws IOException {
@@ -67,9 +88,10 @@ public final class CephServer implements AutoCloseable {
   }
 
   private void configure() throws IOException {
-    for (String part : List.of("db", "objects", "index")) {
+    for (String part : List.of("db", "index")) {
       Files.createDirectories(directory.resolve(part));
     }
+    Files.createDirectories(objects);
     Files.writeString(
         directory.resolve("ceph.conf"),
         """
@@ -78,8 +100,8 @@ public final class CephServer implements AutoCloseable {
         rgw_filter = posix
         rgw_config_store = dbstore
         dbstore_db_dir = %1$s/db
-        dbstore_config_uri = file:%1$s/config.db
-        rgw_posix_base_path = %1$s/objects
+        dbstore_config_uri = file:%1$s/%4$s
+        rgw_posix_base_path = %3$s
         rgw_posix_database_root = %1$s/index
         rgw_data = %1$s
         run_dir = %1$s
@@ -88,7 +110,7 @@ public final class CephServer implements AutoCloseable {
         log_to_stderr = true
         rgw_frontends = beast endpoint=127.0.0.1:%2$d
         """
-            .formatted(directory, port));
+            .formatted(directory, port, objects, CONFIGURATION));
   }
 
   /// Starts one of its programs, by the loader and with the libraries that came with it.
@@ -142,30 +164,36 @@ public final class CephServer implements AutoCloseable {
     }
   }
 
+  @Override
   public int port() {
     return port;
   }
 
-  public String url() {
-    return "http://127.0.0.1:" + port;
-  }
-
-  /// The file that is an object.
+  @Override
   public Path file(String bucket, String key) {
-    return directory.resolve("objects").resolve(bucket).resolve(key);
+    return objects.resolve(bucket).resolve(key);
   }
 
+  @Override
   public void createBucket(String bucket) {
     try (S3AsyncClient client = client()) {
       client.createBucket(request -> request.bucket(bucket)).join();
     }
   }
 
+  @Override
   public void put(String bucket, String key, Path file) {
     try (S3AsyncClient client = client()) {
       client
           .putObject(request -> request.bucket(bucket).key(key), AsyncRequestBody.fromFile(file))
           .join();
+    }
+  }
+
+  @Override
+  public void delete(String bucket, String key) {
+    try (S3AsyncClient client = client()) {
+      client.deleteObject(request -> request.bucket(bucket).key(key)).join();
     }
   }
 

@@ -7,7 +7,6 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Properties;
-import java.util.concurrent.CountDownLatch;
 import org.gaul.s3proxy.BlobStores;
 import org.gaul.s3proxy.S3Proxy;
 import org.gaul.s3proxy.auth.AuthenticationType;
@@ -17,15 +16,17 @@ import software.amazon.awssdk.services.s3.model.PutObjectRequest;
 
 /// An S3 server in this process, on loopback, which checks credentials. Objects live in memory, or
 /// in a directory where they would be too many bytes.
-public final class S3Server implements AutoCloseable {
+public final class S3Server implements ObjectServer {
   public static final String ACCESS_KEY = "test-access-key";
   public static final String SECRET_KEY = "test-secret-key";
 
   private final BlobStore blobs;
+  private final @Nullable Path directory;
   private final S3Proxy proxy;
 
-  private S3Server(BlobStore blobs, int port, boolean signed) {
+  private S3Server(BlobStore blobs, @Nullable Path directory, int port, boolean signed) {
     this.blobs = blobs;
+    this.directory = directory;
     S3Proxy.Builder builder =
         S3Proxy.builder().blobStore(blobs).endpoint(URI.create("http://127.0.0.1:" + port));
     if (signed) {
@@ -48,30 +49,28 @@ public final class S3Server implements AutoCloseable {
 
   /// Objects where they are wanted.
   ///
-  /// @param directory keeps the objects; null for memory
+  /// @param directory keeps the objects, and may hold some; null for memory
   public static S3Server start(int port, @Nullable Path directory) {
     Properties properties = new Properties();
     if (directory == null) {
-      return new S3Server(BlobStores.create("transient-nio2", properties), port, true);
+      return new S3Server(BlobStores.create("transient-nio2", properties), null, port, true);
     }
     properties.setProperty("s3proxy.nio2.basedir", directory.toString());
     properties.setProperty("jclouds.filesystem.basedir", directory.toString());
-    return new S3Server(BlobStores.create("filesystem-nio2", properties), port, true);
+    return new S3Server(BlobStores.create("filesystem-nio2", properties), directory, port, true);
   }
 
   /// One that lets in everybody.
   public static S3Server open() {
-    return new S3Server(BlobStores.create("transient-nio2", new Properties()), 0, false);
+    return new S3Server(BlobStores.create("transient-nio2", new Properties()), null, 0, false);
   }
 
+  @Override
   public int port() {
     return proxy.getPort();
   }
 
-  public String url() {
-    return "http://127.0.0.1:" + port();
-  }
-
+  @Override
   public void createBucket(String bucket) {
     blobs.createContainer(bucket);
   }
@@ -80,6 +79,7 @@ public final class S3Server implements AutoCloseable {
     put(bucket, key, bytes.length, new ByteArrayInputStream(bytes));
   }
 
+  @Override
   public void put(String bucket, String key, Path file) throws IOException {
     try (InputStream in = Files.newInputStream(file)) {
       put(bucket, key, Files.size(file), in);
@@ -91,18 +91,17 @@ public final class S3Server implements AutoCloseable {
         PutObjectRequest.builder().bucket(bucket).key(key).contentLength(length).build(), in);
   }
 
-  /// The file that is an object, of a server that keeps them in a directory.
-  public static Path file(Path directory, String bucket, String key) {
+  @Override
+  public Path file(String bucket, String key) {
+    if (directory == null) {
+      throw new IllegalStateException("objects live in memory");
+    }
     return directory.resolve(bucket).resolve(key);
   }
 
+  @Override
   public void delete(String bucket, String key) {
     blobs.removeBlob(bucket, key);
-  }
-
-  /// Serves until the process is ended.
-  void serve() throws InterruptedException {
-    new CountDownLatch(1).await();
   }
 
   @Override

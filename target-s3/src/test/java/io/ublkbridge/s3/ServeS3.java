@@ -7,20 +7,24 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
+import java.util.Objects;
 import java.util.SplittableRandom;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /// An S3 server with a proxy in front that spoils answers, as a program: for device tests and
 /// benchmarks. `it/s3/serve` starts it and says how.
 ///
 /// Reads commands from its standard input, one a line, and answers each with a line: `faults
 /// OPTION...` (as on the command line; none ends them all), `put BUCKET KEY FILE`, `delete BUCKET
-/// KEY`, `down`, `up`, `requests` (how many there were, and the bytes of their answers' bodies).
+/// KEY`, `down`, `up`, `requests` (how many there were, and the bytes of their answers' bodies),
+/// `end` (without an answer).
 public final class ServeS3 {
-  private final S3Server server;
+  private final ObjectServer server;
   private final FaultyProxy proxy;
 
-  private ServeS3(S3Server server, FaultyProxy proxy) {
+  private ServeS3(ObjectServer server, FaultyProxy proxy) {
     this.server = server;
     this.proxy = proxy;
   }
@@ -30,6 +34,7 @@ public final class ServeS3 {
     Path directory = null;
     String bucket = "images";
     Path objects = null;
+    Path ceph = null;
     ArrayDeque<String> rest = new ArrayDeque<>(List.of(arguments));
     ArrayDeque<String> faults = new ArrayDeque<>();
     while (!rest.isEmpty()) {
@@ -38,6 +43,7 @@ public final class ServeS3 {
         case "--port" -> port = Integer.parseInt(rest.remove());
         case "--store" -> directory = Path.of(rest.remove());
         case "--bucket" -> bucket = rest.remove();
+        case "--ceph" -> ceph = Path.of(rest.remove());
         case "--objects" -> objects = Path.of(rest.remove());
         default -> {
           faults.add(option);
@@ -45,18 +51,31 @@ public final class ServeS3 {
         }
       }
     }
-    S3Server server = S3Server.start(0, directory);
-    server.createBucket(bucket);
-    if (objects != null) {
-      seed(server, bucket, objects);
+    try (ObjectServer server = server(directory, ceph);
+        FaultyProxy proxy = new FaultyProxy(port, server.port())) {
+      server.createBucket(bucket);
+      if (objects != null) {
+        seed(server, bucket, objects);
+      }
+      ServeS3 serve = new ServeS3(server, proxy);
+      serve.faults(faults);
+      System.out.println("serving " + proxy.url() + " bucket " + bucket);
+      serve.obey();
     }
-    ServeS3 serve = new ServeS3(server, new FaultyProxy(port, server.port()));
-    serve.faults(faults);
-    System.out.println("serving " + serve.proxy.url() + " bucket " + bucket);
-    serve.obey();
   }
 
-  private static void seed(S3Server server, String bucket, Path directory) throws IOException {
+  private static ObjectServer server(@Nullable Path directory, @Nullable Path ceph)
+      throws IOException {
+    if (directory != null) {
+      Files.createDirectories(directory);
+    }
+    if (ceph == null) {
+      return S3Server.start(0, directory);
+    }
+    return CephServer.start(ceph, Objects.requireNonNull(directory, "--ceph needs a --store"));
+  }
+
+  private static void seed(ObjectServer server, String bucket, Path directory) throws IOException {
     try (Stream<Path> files = Files.walk(directory)) {
       for (Path file : files.filter(Files::isRegularFile).sorted().toList()) {
         server.put(bucket, directory.relativize(file).toString(), file);
@@ -70,11 +89,14 @@ public final class ServeS3 {
             new java.io.InputStreamReader(System.in, java.nio.charset.StandardCharsets.UTF_8))) {
       for (String line = in.readLine(); line != null; line = in.readLine()) {
         ArrayDeque<String> words = new ArrayDeque<>(List.of(line.strip().split("\\s+")));
+        if (words.element().equals("end")) {
+          return;
+        }
         System.out.println(obey(words.remove(), words));
       }
     }
     // Without an input, for as long as it is let.
-    server.serve();
+    new CountDownLatch(1).await();
   }
 
   private String obey(String command, ArrayDeque<String> words) throws IOException {
