@@ -164,6 +164,11 @@ final class RetryingObjectStore implements ObjectStore {
     return health.state();
   }
 
+  /// Whether the store gave an answer at or after this time on the loop's clock. From every thread.
+  boolean answeredSince(long nanos) {
+    return health.answeredSince(nanos);
+  }
+
   /// How many requests have not ended, roughly. From every thread.
   int unended() {
     return live.size();

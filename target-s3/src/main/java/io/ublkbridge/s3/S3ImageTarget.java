@@ -164,13 +164,20 @@ final class S3ImageTarget implements BlockTarget {
   public Optional<Outage> outage() {
     for (StoreLane lane : lanes) {
       StoreHealth.State trouble = lane.store().trouble();
-      if (trouble != null) {
+      if (trouble != null && !isPast(lane, trouble)) {
         long nanos = lane.loop().ticker().nanoTime() - trouble.sinceNanos();
         long unended = lanes.stream().mapToLong(each -> each.store().unended()).sum();
         return Optional.of(new Outage(trouble.why(), Duration.ofNanos(nanos), unended, 0));
       }
     }
     return Optional.empty();
+  }
+
+  /// A queue that nobody asks for anything does not notice that the store is back, but another
+  /// does.
+  private boolean isPast(StoreLane lane, StoreHealth.State trouble) {
+    return lane.store().unended() == 0
+        && lanes.stream().anyMatch(each -> each.store().answeredSince(trouble.failedNanos()));
   }
 
   @Override

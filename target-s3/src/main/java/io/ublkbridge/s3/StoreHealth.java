@@ -20,7 +20,8 @@ final class StoreHealth {
 
   /// @param why for people
   /// @param sinceNanos on the loop's clock
-  record State(String why, long sinceNanos) {}
+  /// @param failedNanos when it last went wrong, on the same clock
+  record State(String why, long sinceNanos, long failedNanos) {}
 
   private final EventLoop loop;
   private final Duration lossTimeout;
@@ -28,9 +29,9 @@ final class StoreHealth {
 
   private boolean failing;
   private boolean gaveUp;
-  private boolean answered;
   private long sinceNanos;
-  private long answeredNanos;
+  private long failedNanos;
+  private volatile @Nullable Long answeredNanos;
   private String why = "";
   private @Nullable ScheduledFuture<?> announcement;
   private @Nullable ScheduledFuture<?> patience;
@@ -45,8 +46,8 @@ final class StoreHealth {
   }
 
   void succeeded() {
-    answered = true;
-    answeredNanos = loop.ticker().nanoTime();
+    long now = loop.ticker().nanoTime();
+    answeredNanos = now;
     if (!failing) {
       return;
     }
@@ -55,7 +56,7 @@ final class StoreHealth {
     if (state != null) {
       LOG.info(
           "the S3 store answers again after {} s",
-          TimeUnit.NANOSECONDS.toSeconds(answeredNanos - sinceNanos));
+          TimeUnit.NANOSECONDS.toSeconds(now - sinceNanos));
     }
     state = null;
     stopTimers();
@@ -63,14 +64,15 @@ final class StoreHealth {
 
   void failed(StoreException failure) {
     why = failure.message();
+    failedNanos = loop.ticker().nanoTime();
     if (failing) {
       if (state != null) {
-        state = new State(why, sinceNanos);
+        state = new State(why, sinceNanos, failedNanos);
       }
       return;
     }
     failing = true;
-    sinceNanos = loop.ticker().nanoTime();
+    sinceNanos = failedNanos;
     announcement = loop.schedule(this::announce, ANNOUNCE_SECONDS, TimeUnit.SECONDS);
     if (lossTimeout.isPositive()) {
       patience = loop.schedule(this::runOut, lossTimeout.toNanos(), TimeUnit.NANOSECONDS);
@@ -78,7 +80,7 @@ final class StoreHealth {
   }
 
   private void announce() {
-    state = new State(why, sinceNanos);
+    state = new State(why, sinceNanos, failedNanos);
     LOG.warn("the S3 store gives no answers, reads wait: {}", why);
   }
 
@@ -105,9 +107,10 @@ final class StoreHealth {
     return gaveUp;
   }
 
-  /// Whether somebody got an answer at or after this time on the loop's clock.
+  /// Whether somebody got an answer at or after this time on the loop's clock. From every thread.
   boolean answeredSince(long nanos) {
-    return answered && answeredNanos - nanos >= 0;
+    Long last = answeredNanos;
+    return last != null && last - nanos >= 0;
   }
 
   /// What is wrong for long enough to be told; null if nothing is. From every thread.

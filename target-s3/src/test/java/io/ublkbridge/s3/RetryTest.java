@@ -150,6 +150,27 @@ final class RetryTest extends RetryCase {
     assertEquals("scripted UNREACHABLE", assertNotNullAnd(store.trouble()).why());
   }
 
+  /// So that one queue can see that another has reached the store since.
+  @Test
+  void troubleIsPastOnceTheStoreHasAnsweredAnybody() {
+    Caller caller = get(512);
+    failAll();
+    pass(Duration.ofSeconds(3));
+    StoreHealth.State trouble = assertNotNullAnd(store.trouble());
+    assertEquals(trouble.sinceNanos(), trouble.failedNanos());
+    assertFalse(store.answeredSince(trouble.failedNanos()));
+
+    failAll();
+    StoreHealth.State later = assertNotNullAnd(store.trouble());
+    assertEquals(trouble.sinceNanos(), later.sinceNanos());
+    assertEquals(Duration.ofSeconds(3).toNanos(), later.failedNanos() - trouble.failedNanos());
+
+    pass(Duration.ofSeconds(3));
+    script.waiting().succeed();
+    caller.assertRead();
+    assertTrue(store.answeredSince(later.failedNanos()));
+  }
+
   private static StoreHealth.State assertNotNullAnd(StoreHealth.@Nullable State state) {
     if (state == null) {
       throw new AssertionError("no trouble is told");
