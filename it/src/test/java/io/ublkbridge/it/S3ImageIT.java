@@ -158,7 +158,7 @@ final class S3ImageIT {
                       + fio
                       + disk.path()
                       + " --rw=randread --bs=16k --direct=1 --ioengine=libaio --iodepth=16"
-                      + " --loops=8 --max_latency=60s")
+                      + " --loops=3 --max_latency=60s")
               .inheritIO()
               .start();
       pause(Duration.ofSeconds(5));
