@@ -240,6 +240,7 @@ final class RetryingObjectStore implements ObjectStore {
     private @Nullable ScheduledFuture<?> nextStep;
     private long receivedBefore;
     private int failures;
+    private int silences;
     private long failingSinceNanos;
     private @Nullable StoreException failure;
 
@@ -340,6 +341,9 @@ final class RetryingObjectStore implements ObjectStore {
       if (failures++ == 0) {
         failingSinceNanos = now;
       }
+      if (why.kind() == Kind.TIMED_OUT) {
+        silences++;
+      }
       health.failed(why);
       if (stopping || health.gaveUp()) {
         finish(surrender());
@@ -433,7 +437,7 @@ final class RetryingObjectStore implements ObjectStore {
       this.fetch = fetch;
       this.watch =
           new SilenceWatch(
-              fetch.failures,
+              fetch.silences,
               policy.ioTimeout().toSeconds(),
               this::receivedBytes,
               counters::bytesFetched,

@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
 /// One that has begun is dead after two seconds in which others got more than their share. The HTTP
 /// client would find out much later: with Netty 4.2.18 a connection that is reset behind bytes
 /// which were not read yet is not read from again. Where nobody gets much, the store or the way to
-/// it is slow, and the answer may be silent for as long as before its first byte. Each further
-/// attempt may be so for twice as long.
+/// it is slow, and the answer may be silent for as long as before its first byte. Each attempt
+/// after one that was too silent may be so for twice as long.
 final class SilenceWatch {
   /// What a store that serves all alike sends to one before it turns to the next.
   private static final long SHARE_BYTES = 64 << 10;
@@ -33,14 +33,14 @@ final class SilenceWatch {
   private long seenByAll;
   private int quietLooks;
 
-  /// @param retries how often the same was asked for before
+  /// @param silences how many attempts at the same were given up for their silence
   /// @param secondsMax the longest silence
   /// @param received how much has come of the answer
   /// @param receivedByAll how much has come of all answers, ever
   /// @param underWay how many answers are awaited
   /// @param silent what to do once it has been silent for too long
   SilenceWatch(
-      int retries,
+      int silences,
       long secondsMax,
       LongSupplier received,
       LongSupplier receivedByAll,
@@ -50,7 +50,7 @@ final class SilenceWatch {
     this.receivedByAll = receivedByAll;
     this.underWay = underWay;
     this.silent = silent;
-    int doublings = Math.min(DOUBLINGS_MAX, retries);
+    int doublings = Math.min(DOUBLINGS_MAX, silences);
     this.pauseLooks = PAUSE_SECONDS << doublings;
     this.silenceLooks = Math.clamp((long) SILENCE_SECONDS << doublings, 1, Math.max(1, secondsMax));
   }

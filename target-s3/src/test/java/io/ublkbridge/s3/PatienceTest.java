@@ -25,6 +25,19 @@ final class PatienceTest extends RetryCase {
     assertEquals(1, counters.retries());
   }
 
+  /// After an outage a dead connection must not be noticed later than before.
+  @Test
+  void otherFailuresAreNoReasonForMorePatience() {
+    get(512);
+    for (int failure = 0; failure < 6; failure++) {
+      script.waiting().fail(Kind.UNREACHABLE);
+      passSeconds(6);
+    }
+    ScriptedStore.Get silent = script.waiting();
+    passSeconds(10);
+    assertTrue(silent.cancelled());
+  }
+
   @Test
   void anAnswerThatPausesWhileOthersAreServedIsGivenUp() {
     get(512);
