@@ -35,8 +35,9 @@ final class ConcurrencyLimit {
     current = Math.min(max, current + STEP);
   }
 
-  /// An answer is overdue, or the store asks for less. What was sent before the last reduction says
-  /// nothing about the time since.
+  /// An answer is overdue. What was sent before the last reduction says nothing about the time
+  /// since. A store that asks for less by 503 gets less by the backoff of those it turned away:
+  /// that is no reason for the others to wait in a row behind a slow one.
   ///
   /// @param sentNanos when it was asked for
   /// @param underWay how many were

@@ -322,7 +322,7 @@ final class RetryingObjectStore implements ObjectStore {
       if (why.kind() == Kind.THROTTLED) {
         counters.throttled();
       }
-      if (tooSlow(why.kind())) {
+      if (why.kind() == Kind.TIMED_OUT) {
         overdue(attempt);
       }
       if (!why.kind().passing()) {
