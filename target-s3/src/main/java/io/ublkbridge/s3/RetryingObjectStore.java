@@ -190,7 +190,7 @@ final class RetryingObjectStore implements ObjectStore {
     }
   }
 
-  /// Whether less at once could help.
+  /// Whether the store works, but not as fast as it is asked.
   private static boolean tooSlow(Kind kind) {
     return kind == Kind.TIMED_OUT || kind == Kind.THROTTLED;
   }

@@ -3,12 +3,9 @@ package io.ublkbridge.s3;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionStage;
-import org.jspecify.annotations.Nullable;
 
 /// A store that answers when a test says so, and in the way that it says.
-final class ScriptedStore implements ObjectStore {
+final class ScriptedStore extends GetsOnly {
 
   /// A GET that waits for its answer.
   static final class Get implements Call {
@@ -106,12 +103,4 @@ final class ScriptedStore implements ObjectStore {
     gets.add(get);
     return get;
   }
-
-  @Override
-  public CompletionStage<ObjectVersion> look(String key, @Nullable String versionId) {
-    return CompletableFuture.failedFuture(new StoreException(StoreException.Kind.GONE, "no look"));
-  }
-
-  @Override
-  public void close() {}
 }

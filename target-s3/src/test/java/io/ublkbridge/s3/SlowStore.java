@@ -1,13 +1,10 @@
 package io.ublkbridge.s3;
 
 import java.util.ArrayDeque;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionStage;
-import org.jspecify.annotations.Nullable;
 
 /// A store in good health that brings only so many bytes a second: all GETs in turn, a piece each.
 /// What was given up costs it one turn more, as it does where a piece is on its way already.
-final class SlowStore implements ObjectStore {
+final class SlowStore extends GetsOnly {
   private static final int PIECE_BYTES = 64 << 10;
 
   private final long bytesPerSecond;
@@ -73,12 +70,4 @@ final class SlowStore implements ObjectStore {
     turns.addLast(get);
     return get;
   }
-
-  @Override
-  public CompletionStage<ObjectVersion> look(String key, @Nullable String versionId) {
-    return CompletableFuture.failedFuture(new StoreException(StoreException.Kind.GONE, "no look"));
-  }
-
-  @Override
-  public void close() {}
 }
