@@ -110,7 +110,9 @@ final class AttachCommand implements Verb {
 
   @Option(
       names = "--foreground",
-      description = "Serve until interrupted, with the messages on standard error.")
+      description =
+          "Serve until interrupted, with the messages on standard error; tells systemd when the disk"
+              + " can be used.")
   private boolean foreground;
 
   @Option(
@@ -139,8 +141,10 @@ final class AttachCommand implements Verb {
   @Override
   public Integer call() throws CommandFailure {
     Attachment attachment = new Attachment(host, request(), DaemonProcess::start);
-    answer.line(attachment.attach());
+    String path = attachment.attach();
+    answer.line(path);
     if (foreground && attachment.server() != null) {
+      ServiceManager.ready(uri + " is " + path);
       return Foreground.serve(attachment.server());
     }
     return ExitCode.DONE.status();

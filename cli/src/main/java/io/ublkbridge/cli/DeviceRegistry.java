@@ -124,6 +124,10 @@ final class DeviceRegistry {
   /// Writes the state file so that a reader sees the old or the new one, never a part.
   void write(DeviceRecord record) throws IOException {
     Files.createDirectories(host.run());
+    Path udev = udevFile(record.id());
+    if (Files.notExists(udev)) {
+      Files.writeString(udev, "UBLK_BRIDGE_NAME=" + record.name() + "\n");
+    }
     Path draft = host.run().resolve(record.id() + ".json.new");
     Files.writeString(draft, record.toJson() + "\n");
     Files.move(draft, stateFile(record.id()), ATOMIC_MOVE);
@@ -161,12 +165,18 @@ final class DeviceRegistry {
       return;
     }
     Files.deleteIfExists(socket(record.id()));
+    Files.deleteIfExists(udevFile(record.id()));
     Files.deleteIfExists(host.run().resolve(record.id() + ".json.new"));
     Files.deleteIfExists(stateFile(record.id()));
   }
 
   Path stateFile(int id) {
     return host.run().resolve(id + ".json");
+  }
+
+  /// What our udev rules read when the disk appears: its name, for the link `/dev/ublk/NAME`.
+  private Path udevFile(int id) {
+    return host.run().resolve("ublkb" + id + ".env");
   }
 
   Path socket(int id) {

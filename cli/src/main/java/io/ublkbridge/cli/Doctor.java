@@ -112,7 +112,7 @@ record Doctor(Host host) {
     return Finding.warn(
         "udev",
         "its rules do not know ublk disks: no /dev/disk/by-uuid links (systemd before 257)",
-        "mount by the device's path");
+        "install ours: cp share/udev/61-ublk-bridge.rules /etc/udev/rules.d/");
   }
 
   private static Finding java() {

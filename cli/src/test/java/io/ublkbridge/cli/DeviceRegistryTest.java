@@ -40,7 +40,10 @@ class DeviceRegistryTest {
 
     assertEquals(Optional.of(record), registry.byId(3));
     assertTrue(Files.readString(registry.stateFile(3)).startsWith("{\"version\":1,"));
-    assertEquals(List.of(Path.of("3.json")), names(host.host().run()));
+    assertEquals(List.of(Path.of("3.json"), Path.of("ublkb3.env")), names(host.host().run()));
+    assertEquals(
+        "UBLK_BRIDGE_NAME=" + record.name() + "\n",
+        Files.readString(host.host().run().resolve("ublkb3.env")));
   }
 
   @Test

@@ -66,7 +66,12 @@ record Command(String line, int status, String output, String errors) {
 
   /// Runs a shell script and expects it to succeed.
   static String shell(String script) {
-    return run("bash", "-c", "set -euo pipefail; " + script).succeeded().output().strip();
+    return shellCommand(script).succeeded().output().strip();
+  }
+
+  /// Runs a shell script that may fail.
+  static Command shellCommand(String script) {
+    return run("bash", "-c", "set -euo pipefail; " + script);
   }
 
   /// Runs the command under test in this process, where it starts many times faster than by itself

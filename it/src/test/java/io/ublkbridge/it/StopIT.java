@@ -48,7 +48,7 @@ final class StopIT {
   void partitionsAreLeftAloneWhereThatIsAskedFor() throws Exception {
     Path image = dir.resolve("disk.img");
     Command.shell("truncate -s 16M " + image);
-    writePartitionTable(image);
+    PartitionTable.write(image);
     String uri = "file:" + image;
     if (!ServedDisk.kernelHas(UblkAbi.UBLK_F_NO_AUTO_PART_SCAN)) {
       UblkException refused =
@@ -63,18 +63,6 @@ final class StopIT {
       Command.shell("blockdev --rereadpt %s; udevadm settle".formatted(disk.path()));
       assertTrue(Files.exists(partition));
     }
-  }
-
-  /// One Linux partition, from sector 2048 on, of 28672 sectors.
-  private static void writePartitionTable(Path image) {
-    put(image, 446, "\\0\\0\\0\\0\\203\\0\\0\\0\\0\\010\\0\\0\\0\\160\\0\\0");
-    put(image, 510, "\\125\\252");
-  }
-
-  private static void put(Path image, int offset, String octal) {
-    Command.shell(
-        "printf '%s' | dd of=%s bs=1 seek=%d conv=notrunc status=none"
-            .formatted(octal, image, offset));
   }
 
   /// As the kernel's selftest part_02: before 7.0 the kernel looks for partitions inside of
