@@ -77,6 +77,7 @@ final class DeviceMetrics implements MultiCollector {
 
   private static final List<OfVolume> COUNTERS =
       List.of(
+          new OfVolume("recoveries", "Servers that took the disk over.", DeviceMetrics::recoveries),
           new OfVolume(
               "cache_coalesced",
               "Blocks that were on their way already.",
@@ -116,6 +117,7 @@ final class DeviceMetrics implements MultiCollector {
     metrics.add(volumes(readings));
     metrics.add(states(readings));
     metrics.add(requests(told));
+    metrics.add(errors(told));
     metrics.add(requestBytes(told));
     metrics.add(durations(told));
     metrics.add(tiers("cache_hits", "Blocks that were there.", told, "hits"));
@@ -129,6 +131,11 @@ final class DeviceMetrics implements MultiCollector {
       DeviceReading reading, Function<Disk, @Nullable Number> value) {
     Disk disk = reading.record().disk();
     return disk == null ? null : value.apply(disk);
+  }
+
+  private static Number recoveries(DeviceReading reading) {
+    DeviceRecord.Recovery recovery = reading.record().recovery();
+    return recovery == null ? 0 : recovery.count();
   }
 
   private static Function<DeviceReading, @Nullable Number> said(String... path) {
@@ -214,6 +221,22 @@ final class DeviceMetrics implements MultiCollector {
       }
     }
     return requests.build();
+  }
+
+  private static MetricSnapshot errors(List<DeviceReading> readings) {
+    CounterSnapshot.Builder errors =
+        CounterSnapshot.builder().name(PREFIX + "io_errors").help("Requests that have failed.");
+    for (DeviceReading reading : readings) {
+      for (Operation operation : Operation.values()) {
+        Labels labels = labels(reading, operation);
+        reading
+            .of(operation)
+            .failures()
+            .forEach((error, times) ->
+                errors.dataPoint(counted(labels.add("errno", error.errnoName()), times)));
+      }
+    }
+    return errors.build();
   }
 
   private static MetricSnapshot requestBytes(List<DeviceReading> readings) {

@@ -2,6 +2,7 @@ package io.ublkbridge.cli;
 
 import io.ublkbridge.queue.OperationCounters;
 import io.ublkbridge.queue.QueueCounters;
+import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -19,15 +20,15 @@ import org.HdrHistogram.Histogram;
 /// as the server's answer carries it, or as the difference of two answers.
 ///
 /// @param count requests that have ended, well or not
-/// @param errors of these, requests that failed
+/// @param failures of these, requests that failed, by what the kernel was told
 /// @param bytes the lengths of those that ended well
 /// @param latencies in microseconds, of all that have ended
-record OperationFigures(long count, long errors, long bytes, Histogram latencies) {
+record OperationFigures(long count, Map<IoError, Long> failures, long bytes, Histogram latencies) {
   private static final int SIGNIFICANT_DIGITS = 2;
 
   /// Nothing done yet.
   static OperationFigures none() {
-    return new OperationFigures(0, 0, 0, new Histogram(SIGNIFICANT_DIGITS));
+    return new OperationFigures(0, Map.of(), 0, new Histogram(SIGNIFICANT_DIGITS));
   }
 
   /// Of every kind of request, what the queues have done.
@@ -36,16 +37,20 @@ record OperationFigures(long count, long errors, long bytes, Histogram latencies
     for (Operation operation : Operation.values()) {
       Histogram latencies = new Histogram(SIGNIFICANT_DIGITS);
       long count = 0;
-      long errors = 0;
+      Map<IoError, Long> failures = new EnumMap<>(IoError.class);
       long bytes = 0;
       for (QueueCounters queue : queues) {
         OperationCounters counters = queue.of(operation);
         count += counters.ended();
-        errors += counters.errors();
+        for (IoError error : IoError.values()) {
+          if (counters.errors(error) > 0) {
+            failures.merge(error, counters.errors(error), Long::sum);
+          }
+        }
         bytes += counters.bytes();
         counters.addLatenciesTo(latencies);
       }
-      figures.put(operation, new OperationFigures(count, errors, bytes, latencies));
+      figures.put(operation, new OperationFigures(count, failures, bytes, latencies));
     }
     return figures;
   }
@@ -66,12 +71,20 @@ record OperationFigures(long count, long errors, long bytes, Histogram latencies
     return operation.name().toLowerCase(Locale.ROOT);
   }
 
+  /// Requests that failed.
+  long errors() {
+    return failures.values().stream().mapToLong(Long::longValue).sum();
+  }
+
   /// For people and programs: times are microseconds.
   Map<String, Object> summary() {
     Map<String, Object> fields = new LinkedHashMap<>();
     fields.put("count", count);
     fields.put("bytes", bytes);
-    fields.put("errors", errors);
+    fields.put("errors", errors());
+    Map<String, Object> byErrno = new LinkedHashMap<>();
+    failures.forEach((error, times) -> byErrno.put(error.errnoName(), times));
+    fields.put("failures", byErrno);
     fields.put("p50Micros", latencies.getValueAtPercentile(50));
     fields.put("p99Micros", latencies.getValueAtPercentile(99));
     fields.put("p999Micros", latencies.getValueAtPercentile(99.9));
@@ -94,12 +107,23 @@ record OperationFigures(long count, long errors, long bytes, Histogram latencies
       byte[] encoded = Base64.getDecoder().decode(fields.text("latencies"));
       return new OperationFigures(
           fields.number("count"),
-          fields.number("errors"),
+          failures(fields),
           fields.number("bytes"),
           Histogram.decodeFromCompressedByteBuffer(ByteBuffer.wrap(encoded), 0));
     } catch (DataFormatException | RuntimeException e) {
       throw new IOException("'latencies' is no histogram: " + e.getMessage(), e);
     }
+  }
+
+  private static Map<IoError, Long> failures(JsonObject fields) throws IOException {
+    Map<IoError, Long> failures = new EnumMap<>(IoError.class);
+    JsonObject byErrno = fields.object("failures");
+    for (IoError error : IoError.values()) {
+      if (byErrno.has(error.errnoName())) {
+        failures.put(error, byErrno.number(error.errnoName()));
+      }
+    }
+    return failures;
   }
 
   /// What was done since then. A server that counts from the beginning again has done all of it.
@@ -113,7 +137,13 @@ record OperationFigures(long count, long errors, long bytes, Histogram latencies
     } catch (IllegalArgumentException anotherServer) {
       return this;
     }
-    return new OperationFigures(
-        count - then.count, errors - then.errors, bytes - then.bytes, difference);
+    Map<IoError, Long> failed = new EnumMap<>(IoError.class);
+    failures.forEach((error, times) -> {
+      long since = times - then.failures.getOrDefault(error, 0L);
+      if (since > 0) {
+        failed.put(error, since);
+      }
+    });
+    return new OperationFigures(count - then.count, failed, bytes - then.bytes, difference);
   }
 }

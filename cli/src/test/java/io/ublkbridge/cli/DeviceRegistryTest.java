@@ -155,7 +155,7 @@ class DeviceRegistryTest {
     host.file("run/ublk-bridge/0.sock", "");
 
     registry.remove(old);
-    assertEquals(2, names(host.host().run()).size());
+    assertEquals(3, names(host.host().run()).size());
     registry.remove(present);
     assertEquals(List.of(), names(host.host().run()));
   }

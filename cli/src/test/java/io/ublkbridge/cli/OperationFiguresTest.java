@@ -3,6 +3,7 @@ package io.ublkbridge.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import java.io.IOException;
 import java.util.HashMap;
@@ -14,7 +15,7 @@ final class OperationFiguresTest {
   private static OperationFigures reads(long count, long micros) {
     Histogram latencies = new Histogram(2);
     latencies.recordValueWithCount(micros, count);
-    return new OperationFigures(count, 1, count * 4096, latencies);
+    return new OperationFigures(count, Map.of(IoError.IO, 1L), count * 4096, latencies);
   }
 
   /// What a server would answer.
@@ -45,11 +46,13 @@ final class OperationFiguresTest {
   void theDifferenceHasOnlyTheNewTimes() {
     Histogram both = reads(100, 250).latencies().copy();
     both.recordValueWithCount(9000, 10);
-    OperationFigures now = new OperationFigures(110, 3, 450_560, both);
+    OperationFigures now =
+        new OperationFigures(110, Map.of(IoError.IO, 2L, IoError.UNREACHABLE, 1L), 450_560, both);
 
     OperationFigures difference = now.since(reads(100, 250));
 
     assertEquals(10, difference.count());
+    assertEquals(Map.of(IoError.IO, 1L, IoError.UNREACHABLE, 1L), difference.failures());
     assertEquals(2, difference.errors());
     assertEquals(40_960, difference.bytes());
     assertEquals(9000, (double) difference.latencies().getValueAtPercentile(50), 90);

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.prometheus.metrics.exporter.httpserver.HTTPServer;
+import io.ublkbridge.target.IoError;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -38,7 +39,9 @@ final class ServedNumbersTest {
       Histogram latencies = new Histogram(2);
       latencies.recordValueWithCount(20, reads * 9 / 10);
       latencies.recordValueWithCount(40_000, reads / 10);
-      OperationFigures figures = new OperationFigures(reads, reads / 100, reads * 4096, latencies);
+      OperationFigures figures =
+          new OperationFigures(
+              reads, Map.of(IoError.UNREACHABLE, reads / 100), reads * 4096, latencies);
       return Map.of(
           "io",
           Map.of("inFlight", 7L, "operations", Map.of("read", figures.inFull())),
@@ -97,7 +100,7 @@ final class ServedNumbersTest {
       assertEquals(1, JsonObject.parse(line).number("version"));
       for (String part :
           List.of(
-              "\"read\":{\"count\":100,\"bytes\":409600,\"errors\":1,\"p50Micros\":20,",
+              "\"read\":{\"count\":100,\"bytes\":409600,\"errors\":1,\"failures\":{\"ENOLINK\":1},\"p50Micros\":20,",
               "\"name\":\"vol\"",
               "\"inFlight\":7",
               "\"state\":\"degraded\"")) {
@@ -144,6 +147,8 @@ final class ServedNumbersTest {
               "ublkbridge_volume_size_bytes{volume=\"vol\"} 6.7108864E7",
               "ublkbridge_requests_total{op=\"read\",result=\"ok\",volume=\"vol\"} 99.0",
               "ublkbridge_requests_total{op=\"read\",result=\"error\",volume=\"vol\"} 1.0",
+              "ublkbridge_io_errors_total{errno=\"ENOLINK\",op=\"read\",volume=\"vol\"} 1.0",
+              "ublkbridge_recoveries_total{volume=\"vol\"} 0.0",
               "ublkbridge_request_bytes_total{op=\"read\",volume=\"vol\"} 409600.0",
               "ublkbridge_request_duration_seconds_bucket{op=\"read\",volume=\"vol\",le=\"2.5E-5\"} 90",
               "ublkbridge_request_duration_seconds_bucket{op=\"read\",volume=\"vol\",le=\"0.0512\"} 100",

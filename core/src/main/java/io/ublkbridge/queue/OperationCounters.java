@@ -1,5 +1,9 @@
 package io.ublkbridge.queue;
 
+import io.ublkbridge.target.IoError;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.HdrHistogram.Histogram;
@@ -13,7 +17,7 @@ public final class OperationCounters {
   private static final int SIGNIFICANT_DIGITS = 2;
 
   private final AtomicLong ended = new AtomicLong();
-  private final AtomicLong errors = new AtomicLong();
+  private final Map<IoError, AtomicLong> errors = new EnumMap<>(IoError.class);
   private final AtomicLong bytes = new AtomicLong();
 
   /// What was not collected yet.
@@ -22,11 +26,19 @@ public final class OperationCounters {
   private final Histogram collected = new Histogram(SIGNIFICANT_DIGITS);
   private @Nullable Histogram spare;
 
-  OperationCounters() {}
+  OperationCounters() {
+    for (IoError error : IoError.values()) {
+      errors.put(error, new AtomicLong());
+    }
+  }
 
-  void ended(long lengthBytes, boolean failed, long nanos) {
+  void ended(long lengthBytes, @Nullable IoError error, long nanos) {
     add(ended, 1);
-    add(failed ? errors : bytes, failed ? 1 : lengthBytes);
+    if (error == null) {
+      add(bytes, lengthBytes);
+    } else {
+      add(counter(error), 1);
+    }
     latencies.recordValue(TimeUnit.NANOSECONDS.toMicros(Math.max(0, nanos)));
   }
 
@@ -37,7 +49,16 @@ public final class OperationCounters {
 
   /// Of these, requests that failed.
   public long errors() {
-    return errors.get();
+    return errors.values().stream().mapToLong(AtomicLong::get).sum();
+  }
+
+  /// Of these, those that failed so.
+  public long errors(IoError error) {
+    return counter(error).get();
+  }
+
+  private AtomicLong counter(IoError error) {
+    return Objects.requireNonNull(errors.get(error));
   }
 
   /// The lengths of those that ended well.

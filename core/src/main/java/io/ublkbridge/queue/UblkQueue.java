@@ -213,7 +213,7 @@ public final class UblkQueue {
   void end(IoSlot slot, @Nullable IoError error, @Nullable Throwable cause) {
     try {
       requireOwned(slot);
-      counters.of(slot.operation()).ended(slot.lengthBytes(), error != null, slot.age());
+      counters.of(slot.operation()).ended(slot.lengthBytes(), error, slot.age());
       if (error != null) {
         logOnce(slot, error, cause);
         commit(slot, -error.errno());

@@ -7,26 +7,33 @@ package io.ublkbridge.target;
 /// `EIO`.
 public enum IoError {
   /// The target could not do it, and no more is known.
-  IO(5),
+  IO(5, "EIO"),
   /// The target cannot be reached, or its connection was lost while the request was under way.
-  UNREACHABLE(67),
+  UNREACHABLE(67, "ENOLINK"),
   /// What the target returned is not what was stored there.
-  CORRUPT(61),
+  CORRUPT(61, "ENODATA"),
   /// The target is full.
-  NO_SPACE(28),
+  NO_SPACE(28, "ENOSPC"),
   /// The target does not know this operation.
-  UNSUPPORTED(95),
+  UNSUPPORTED(95, "EOPNOTSUPP"),
   /// The request did not end before its deadline.
-  TIMED_OUT(110);
+  TIMED_OUT(110, "ETIMEDOUT");
 
   private final int errno;
+  private final String errnoName;
 
-  IoError(int errno) {
+  IoError(int errno, String errnoName) {
     this.errno = errno;
+    this.errnoName = errnoName;
   }
 
   /// The Linux error number, positive.
   public int errno() {
     return errno;
+  }
+
+  /// Its name in `errno.h`.
+  public String errnoName() {
+    return errnoName;
   }
 }

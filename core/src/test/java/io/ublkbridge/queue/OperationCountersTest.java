@@ -2,6 +2,7 @@ package io.ublkbridge.queue;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import io.ublkbridge.target.IoError;
 import org.HdrHistogram.Histogram;
 import org.junit.jupiter.api.Test;
 
@@ -18,10 +19,12 @@ final class OperationCountersTest {
 
   @Test
   void errorsAreCountedAndTheirBytesAreNot() {
-    counters.ended(4096, false, 0);
-    counters.ended(512, true, 0);
+    counters.ended(4096, null, 0);
+    counters.ended(512, IoError.NO_SPACE, 0);
     assertEquals(2, counters.ended());
     assertEquals(1, counters.errors());
+    assertEquals(1, counters.errors(IoError.NO_SPACE));
+    assertEquals(0, counters.errors(IoError.IO));
     assertEquals(4096, counters.bytes());
     assertEquals(2, latencies().getTotalCount());
   }
@@ -29,7 +32,7 @@ final class OperationCountersTest {
   @Test
   void timesAreKeptInMicroseconds() {
     for (int request = 1; request <= 100; request++) {
-      counters.ended(1, false, request * MILLISECOND);
+      counters.ended(1, null, request * MILLISECOND);
     }
     assertEquals(50_000, (double) latencies().getValueAtPercentile(50), 500);
     assertEquals(99_000, (double) latencies().getValueAtPercentile(99), 990);
@@ -38,17 +41,17 @@ final class OperationCountersTest {
 
   @Test
   void askingTwiceCountsOnce() {
-    counters.ended(1, false, MILLISECOND);
+    counters.ended(1, null, MILLISECOND);
     assertEquals(1, latencies().getTotalCount());
     assertEquals(1, latencies().getTotalCount());
-    counters.ended(1, false, MILLISECOND);
+    counters.ended(1, null, MILLISECOND);
     assertEquals(2, latencies().getTotalCount());
   }
 
   @Test
   void anHourAndAClockThatGoesBackAreTaken() {
-    counters.ended(1, false, 3600L * 1000 * MILLISECOND);
-    counters.ended(1, false, -5);
+    counters.ended(1, null, 3600L * 1000 * MILLISECOND);
+    counters.ended(1, null, -5);
     assertEquals(2, latencies().getTotalCount());
     assertEquals(0, latencies().getMinValue());
   }
