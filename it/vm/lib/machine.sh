@@ -84,6 +84,8 @@ boot() {
   done
   [[ ! -f $machine/distribution.img ]] || options+=(
     -drive "file=$private/distribution.img,if=virtio,format=raw,readonly=on")
+  [[ -z $disk ]] || options+=(
+    -drive "file=${disk//,/,,},if=virtio,format=raw,cache=writeback")
   [[ -z $share ]] || options+=(
     -object "memory-backend-memfd,id=memory,size=$memory,share=on"
     -machine memory-backend=memory

@@ -26,6 +26,11 @@ record HostState(Set<String> traces) {
     return new HostState(traces);
   }
 
+  /// Whether there is any disk, or any file of one.
+  boolean hasDevices() {
+    return traces.stream().anyMatch(trace -> trace.contains("ublkb") || trace.endsWith(".json"));
+  }
+
   void assertUnchanged() {
     assertEquals(traces, now().traces(), "something was left behind");
   }
