@@ -74,6 +74,9 @@ final class Daemon {
   private @Nullable ControlSocket socket;
   private volatile @Nullable UblkDevice device;
 
+  /// Whether somebody else has stopped or deleted the device.
+  private volatile boolean takenAway;
+
   private Daemon(ServerRequest request, ReportPipe reports, DeviceFiles files) {
     this.request = request;
     this.reports = reports;
@@ -275,7 +278,7 @@ final class Daemon {
       device.stop(STOP_DEADLINE);
       boolean lost = isRemoteLost(failed(queues) - failedBefore);
       release();
-      if (!lost) {
+      if (!lost && !takenAway) {
         files.removeLog();
       }
       status = lost ? ExitCode.UNREACHABLE : ExitCode.DONE;
@@ -418,6 +421,13 @@ final class Daemon {
     public void added(int id) {
       reports.send(new ServerReport.Added(id));
       files.added(id);
+    }
+
+    @Override
+    public void takenAway() {
+      log.warn("another program has taken the device away; this server ends");
+      takenAway = true;
+      stopAsked.countDown();
     }
 
     @Override

@@ -6,6 +6,11 @@ public interface DeviceListener {
   /// the thread that starts the device; an exception ends the start, and the device is deleted.
   default void added(int id) {}
 
+  /// Somebody else has stopped or deleted the device: no request will come any more. Called once,
+  /// on an event loop; whoever deletes it waits until this process has let go of it
+  /// ([UblkDevice#stop]).
+  default void takenAway() {}
+
   /// A queue cannot go on. Called on its event loop; must end the process, because a loop that
   /// serves only some tags hangs the disk for ever.
   void failed(Throwable reason);

@@ -21,6 +21,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
@@ -63,6 +64,9 @@ public final class UblkDevice {
   private final CharDevice charDevice;
   private final List<Lane> lanes = new ArrayList<>();
   private boolean flushes;
+
+  /// Whether this process gives the device up itself.
+  private volatile boolean ending;
 
   private UblkDevice(ControlDevice control, DeviceInfo info, CharDevice charDevice) {
     this.control = control;
@@ -121,6 +125,7 @@ public final class UblkDevice {
               target.geometry(), target.capabilities(), options, info.maxIoBytes()));
       UblkDevice device = new UblkDevice(control, info, CharDevice.open(info));
       device.serve(target, loops, listener::failed);
+      device.watchFor(listener::takenAway);
       return device;
     } catch (TargetOpenException | RuntimeException e) {
       deleteAfterFailure(control, info.id(), e);
@@ -184,7 +189,22 @@ public final class UblkDevice {
       device.flush().await(FLUSH_DEADLINE);
     }
     control.endRecovery(info.id(), ProcessHandle.current().pid(), COMMAND_DEADLINE);
+    device.watchFor(listener::takenAway);
     return device;
+  }
+
+  private void watchFor(Runnable takenAway) {
+    CompletableFuture<?>[] drained =
+        lanes.stream()
+            .map(lane -> lane.driver().queue().drained().toCompletableFuture())
+            .toArray(CompletableFuture[]::new);
+    var _ =
+        CompletableFuture.allOf(drained)
+            .thenRun(() -> {
+              if (!ending) {
+                takenAway.run();
+              }
+            });
   }
 
   /// One queue's flush covers what was acknowledged on every queue.
@@ -275,6 +295,7 @@ public final class UblkDevice {
   /// has ended, as it must now. Nothing that this process was asked for is lost: the kernel asks
   /// the next one for what was held.
   public void letGo() {
+    ending = true;
     boolean quiesces = (info.flags() & UblkAbi.UBLK_F_QUIESCE) != 0;
     for (Lane lane : lanes) {
       // Also gives the ring the time to take the last commits.
@@ -373,10 +394,22 @@ public final class UblkDevice {
   /// @param deadline for the requests in flight
   /// @throws UblkException if it did not end in time; the device is then still there
   public void stop(Duration deadline) {
-    control.stop(id(), deadline);
+    ending = true;
+    unlessGone(() -> control.stop(id(), deadline));
     releaseLanes(deadline);
     charDevice.close();
-    control.delete(id(), deadline);
+    unlessGone(() -> control.delete(id(), deadline));
+  }
+
+  /// Somebody else may have deleted it, who waited only for us to let go.
+  private static void unlessGone(Runnable command) {
+    try {
+      command.run();
+    } catch (UblkException e) {
+      if (e.errno() != Errno.ENODEV) {
+        throw e;
+      }
+    }
   }
 
   /// Takes the disk away unless somebody has it open; [#stop] is for the rest. Kernels before 7.0
@@ -388,10 +421,12 @@ public final class UblkDevice {
     if ((control.features() & UblkAbi.UBLK_F_SAFE_STOP_DEV) == 0) {
       return true;
     }
+    ending = true;
     try {
       control.tryStop(id(), deadline);
       return true;
     } catch (UblkException e) {
+      ending = false;
       if (e.errno() != Errno.EBUSY) {
         throw e;
       }

@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.ublkbridge.device.UblkDevice;
+import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.UblkAbi;
 import io.ublkbridge.kernel.UblkException;
@@ -41,6 +43,23 @@ final class StopIT {
       assertTrue(disk.stopUnlessOpen());
       assertTrue(Files.notExists(disk.path()));
     }
+  }
+
+  /// Whoever deletes a device behind our back waits until its server has let go of it.
+  @Test
+  @Tag("linux-6.12")
+  void aDeletedDeviceTakesItsServerAlong() {
+    Disk disk = Disk.attach("memory:16M", "--name", "deleted");
+    String log = Command.json("log", "status", "deleted", "--json");
+    int id = Integer.parseInt(disk.name().substring("ublkb".length()));
+    try (ControlDevice control = ControlDevice.open()) {
+      UblkDevice.forceDelete(control, id, Duration.ofSeconds(30));
+    }
+    Command.shell(
+        "for i in $(seq 100); do [ -e /run/ublk-bridge/%d.json ] || exit 0; sleep 0.1; done; exit 1"
+            .formatted(id));
+    Command.shell("grep 'another program has taken the device away' %1$s; rm %1$s".formatted(log));
+    Command.ublkBridge("detach", "deleted").exited(3);
   }
 
   /// As the kernel's selftest part_01.
