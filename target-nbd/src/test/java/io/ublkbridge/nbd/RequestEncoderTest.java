@@ -207,7 +207,7 @@ final class RequestEncoderTest {
   @Test
   void payloadThatIsKeptIsNotOverwritten() {
     byte[] payload = Bytes.pattern(5, 4096);
-    JournalEntry entry = new JournalEntry();
+    JournalEntry entry = new JournalEntry(0);
     entry.begin(NbdProtocol.NBD_CMD_WRITE, 0, 0, payload.length);
     encoder.addWrite(0, 1, RecordedRequest.write(0, payload, false), entry);
     for (int i = 0; i < 3 * SendBuffers.BUFFER_BYTES / payload.length; i++) {
