@@ -188,7 +188,7 @@ final class RequestEncoderTest {
     encoder.flush();
     ByteBuf second = channel.readOutbound();
     assertEquals(1, first.getLong(8));
-    assertEquals(2, second.getLong(8));
+    assertEquals(2, second.getLong(second.readerIndex() + 8));
     first.release();
     second.release();
   }
