@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.ublkbridge.kernel.Deadline;
 import io.ublkbridge.nbd.ScriptedServer.Request;
 import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.RecordedRequest;
@@ -22,6 +23,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -175,9 +177,10 @@ final class JournalSuccessionTest {
       // As if the NBD server died again and again.
       server.drop(request -> request.offset() == 20 * 4096);
       Opened second = successor(at);
+      Deadline deadline = Deadline.after(Duration.ofSeconds(20));
       while (second.target().outage().filter(o -> o.why().contains("done again")).isEmpty()
           || server.seen().size() < 20) {
-        Thread.onSpinWait();
+        assertTrue(deadline.pause(), "it is being done again");
       }
       second.kill();
       server.crash();

@@ -34,7 +34,6 @@ final class ReconnectSimulationTest {
 
   private static final int BUFFER_BYTES = 3 << 10;
 
-  private static final JournalLayout LAYOUT = new JournalLayout(3, 64, 12, 4096);
   private static final int SLOTS_AT_ONCE = 3;
 
   /// What a run is about.
@@ -140,6 +139,7 @@ final class ReconnectSimulationTest {
     final SimulatedServer server;
     final SimulatedClient client;
     final int journalBytes;
+    final JournalLayout layout;
     final Duration lossTimeout;
     final int queueCount;
     final int connectionCount;
@@ -159,6 +159,8 @@ final class ReconnectSimulationTest {
       loops = new SimulatedLoops(random.split());
       server = new SimulatedServer(random.split(), loops, FENCE_TIME.toNanos());
       journalBytes = random.nextBoolean() ? 64 << 20 : 3 * BUFFER_BYTES;
+      int slots = random.nextBoolean() ? 12 : SLOTS_AT_ONCE + 1;
+      layout = new JournalLayout(3, random.nextBoolean() ? 64 : 8, slots, 4096);
       lossTimeout = random.nextInt(4) == 0 ? Duration.ofSeconds(20) : Duration.ofMinutes(10);
       queueCount = 1 + random.nextInt(3);
       connectionCount = 1 + random.nextInt(2);
@@ -178,7 +180,7 @@ final class ReconnectSimulationTest {
                 serving.journal,
                 serving.reconnector,
                 SimulatedServer.negotiated().identity(),
-                LAYOUT,
+                layout,
                 SLOTS_AT_ONCE);
         assertNotNull(serving.file);
       }
