@@ -293,6 +293,10 @@ final class JournalFileTest {
       }
       assertTrue(journal.takeLoss());
       assertFalse(journal.takeLoss());
+      // Whoever took it may be killed before anybody hears of it.
+      try (InheritedJournal inherited = open()) {
+        assertNotNull(inherited.loss());
+      }
       journal.flushed(journal.mark());
     }
     try (InheritedJournal inherited = open()) {

@@ -219,6 +219,34 @@ final class JournalSuccessionTest {
     }
   }
 
+  /// Also if the new file cannot take the old one's name: nothing old is done over what is new.
+  @Test
+  void whatWasDoneAgainIsNotDoneAThirdTime() throws Exception {
+    try (ScriptedServer at = ScriptedServer.onTcp(server)) {
+      Opened dead = first(at);
+      done(dead, write(0, 1, 512));
+      dead.kill();
+      server.crash();
+      server.drop(request -> {
+        assertTrue(path().resolveSibling("3.journal.new").toFile().delete() || !writes().isEmpty());
+        return false;
+      });
+      Opened second = successor(at);
+      done(second, flush());
+      assertEquals(List.of(0L), writes());
+      server.drop(_ -> false);
+      done(second, write(0, 2, 512));
+      done(second, flush());
+      second.kill();
+      server.crash();
+      try (Opened third = successor(at)) {
+        done(third, flush());
+        assertEquals(List.of(), writes());
+        assertArrayEquals(Bytes.pattern(2, 512), server.durable(0, 512));
+      }
+    }
+  }
+
   private void assertFlushFails(Opened next, String why) {
     RecordedRequest flush = flush();
     next.submit(flush);

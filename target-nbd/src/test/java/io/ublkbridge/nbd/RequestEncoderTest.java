@@ -250,8 +250,8 @@ final class RequestEncoderTest {
       for (JournalEntry kept : List.of(second, third)) {
         assertTrue(kept.payloadPosition() >= layout.slotAt(0, 0), "not " + kept.payloadPosition());
         assertArrayEquals(
-            Bytes.pattern(kept.index(), 3000),
-            file.memory().asSlice(kept.payloadPosition(), 3000).toArray(ValueLayout.JAVA_BYTE));
+            Bytes.pattern(kept.index(), 4060),
+            file.memory().asSlice(kept.payloadPosition(), 4060).toArray(ValueLayout.JAVA_BYTE));
       }
       lasting.close();
       slots.close();
@@ -259,7 +259,7 @@ final class RequestEncoderTest {
   }
 
   private JournalEntry keptWrite(RequestEncoder lasting, int index) {
-    byte[] payload = Bytes.pattern(index, 3000);
+    byte[] payload = Bytes.pattern(index, 4060);
     JournalEntry entry = new JournalEntry(index);
     entry.begin(NbdProtocol.NBD_CMD_WRITE, 0, 0, payload.length);
     lasting.addWrite(0, index, RecordedRequest.write(0, payload, false), entry);
