@@ -20,6 +20,7 @@ import io.ublkbridge.queue.QueueCounters;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.Outage;
+import io.ublkbridge.target.SuccessionFile;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetUri;
 import java.io.IOException;
@@ -28,6 +29,7 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -428,6 +430,11 @@ final class Daemon {
       log.warn("another program has taken the device away; this server ends");
       takenAway = true;
       stopAsked.countDown();
+    }
+
+    @Override
+    public Optional<SuccessionFile> successionFile(int id) {
+      return Optional.of(files.successionFile());
     }
 
     @Override

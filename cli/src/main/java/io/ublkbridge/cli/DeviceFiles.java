@@ -7,6 +7,7 @@ import io.ublkbridge.cli.ProcessTable.Identity;
 import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.Geometry;
+import io.ublkbridge.target.SuccessionFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -18,8 +19,9 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/// The files of the device that this process serves: state, control socket and log. Confined to the
-/// main thread, and to the shutdown hook after it.
+/// The files of the device that this process serves: state, control socket, log, and what its
+/// target keeps for the next server. Confined to the main thread, and to the shutdown hook after
+/// it.
 final class DeviceFiles {
   private static final Logger log = LoggerFactory.getLogger(DeviceFiles.class);
 
@@ -86,9 +88,20 @@ final class DeviceFiles {
     return live;
   }
 
-  private static DeviceRecord.Recovery recovery(UblkDevice device, BlockTarget target) {
+  private DeviceRecord.Recovery recovery(UblkDevice device, BlockTarget target) {
     String identity = target.succession().orElseThrow().identity();
-    return new DeviceRecord.Recovery(device.info().mark(), identity);
+    return new DeviceRecord.Recovery(device.info().mark(), identity, keepsJournal());
+  }
+
+  /// Where this server's target keeps what the next one needs to know.
+  SuccessionFile successionFile() {
+    DeviceRecord.Recovery recovery = served().recovery();
+    boolean inherited = recovery != null && recovery.journal();
+    return new SuccessionFile(registry.journal(served().id()), inherited);
+  }
+
+  private boolean keepsJournal() {
+    return Files.exists(registry.journal(served().id()));
   }
 
   /// Asks the server that a device has to hand it over to this process, and waits until it has.
@@ -175,7 +188,7 @@ final class DeviceFiles {
   ///
   /// @param afterDeath whether its last server had died
   DeviceRecord recovered(boolean afterDeath) throws IOException {
-    DeviceRecord recovered = served().recovered(afterDeath);
+    DeviceRecord recovered = served().recovered(afterDeath, keepsJournal());
     registry.write(recovered);
     record = recovered;
     return recovered;
@@ -204,7 +217,7 @@ final class DeviceFiles {
     return registry.socket(served().id());
   }
 
-  /// Removes state and socket; the log stays for whoever wants to know why.
+  /// Removes state, socket and journal; the log stays for whoever wants to know why.
   void remove() {
     if (record == null) {
       return;

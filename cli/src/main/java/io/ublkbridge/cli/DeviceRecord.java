@@ -43,16 +43,19 @@ record DeviceRecord(
   /// @param handedOver since when its I/O waits because the last server has let go of it in order,
   ///   with nothing left undone; null if that died, or if somebody serves it
   /// @param barred why nobody may any more, or null
+  /// @param journal whether the last server to serve it has kept a file for the next one; a version
+  ///   that keeps none leaves this out
   record Recovery(
       long mark,
       String identity,
       int count,
       boolean underWay,
       @Nullable Instant handedOver,
-      @Nullable String barred) {
+      @Nullable String barred,
+      boolean journal) {
     /// Of a device that was just made.
-    Recovery(long mark, String identity) {
-      this(mark, identity, 0, false, null, null);
+    Recovery(long mark, String identity, boolean journal) {
+      this(mark, identity, 0, false, null, null, journal);
     }
   }
 
@@ -63,7 +66,8 @@ record DeviceRecord(
   /// The same with another server, which is about to take the device over.
   DeviceRecord claimedBy(Identity newServer, String newLog) {
     Recovery old = Objects.requireNonNull(recovery);
-    Recovery claimed = new Recovery(old.mark, old.identity, old.count, true, null, null);
+    Recovery claimed =
+        new Recovery(old.mark, old.identity, old.count, true, null, null, old.journal);
     return new DeviceRecord(id, name, source, newServer, since, newLog, options, disk, claimed);
   }
 
@@ -72,17 +76,19 @@ record DeviceRecord(
   /// @param waiting since when its I/O waits
   DeviceRecord handedTo(Identity successor, Instant waiting) {
     Recovery old = Objects.requireNonNull(recovery);
-    Recovery handed = new Recovery(old.mark, old.identity, old.count, true, waiting, null);
+    Recovery handed =
+        new Recovery(old.mark, old.identity, old.count, true, waiting, null, old.journal);
     return new DeviceRecord(id, name, source, successor, since, log, options, disk, handed);
   }
 
   /// The same once that is done.
   ///
   /// @param afterDeath whether the last server had died
-  DeviceRecord recovered(boolean afterDeath) {
+  /// @param journal whether the present one keeps a file for the next
+  DeviceRecord recovered(boolean afterDeath, boolean journal) {
     Recovery old = Objects.requireNonNull(recovery);
     int count = old.count + (afterDeath ? 1 : 0);
-    return withRecovery(new Recovery(old.mark, old.identity, count, false, null, null));
+    return withRecovery(new Recovery(old.mark, old.identity, count, false, null, null, journal));
   }
 
   /// The same for a device that nobody may take over any more, or may again if `why` is null.
@@ -91,7 +97,8 @@ record DeviceRecord(
     return old == null
         ? this
         : withRecovery(
-            new Recovery(old.mark, old.identity, old.count, old.underWay, old.handedOver, why));
+            new Recovery(
+                old.mark, old.identity, old.count, old.underWay, old.handedOver, why, old.journal));
   }
 
   /// The same of another size.
@@ -148,6 +155,7 @@ record DeviceRecord(
       inner.put("mark", recovery.mark);
       inner.put("identity", recovery.identity);
       inner.put("underWay", recovery.underWay);
+      inner.put("journal", recovery.journal);
       if (recovery.handedOver != null) {
         inner.put("handedOver", recovery.handedOver.toString());
       }
@@ -197,6 +205,7 @@ record DeviceRecord(
         fields.integer("recoveries"),
         inner.truth("underWay"),
         inner.has("handedOver") ? inner.time("handedOver") : null,
-        inner.textOrNull("barred"));
+        inner.textOrNull("barred"),
+        inner.has("journal") && inner.truth("journal"));
   }
 }

@@ -167,6 +167,14 @@ final class DeviceRegistry {
     Files.deleteIfExists(socket(record.id()));
     Files.deleteIfExists(udevFile(record.id()));
     Files.deleteIfExists(host.run().resolve(record.id() + ".json.new"));
+    try (DirectoryStream<Path> journals =
+        Files.newDirectoryStream(host.run(), record.id() + ".journal*")) {
+      for (Path journal : journals) {
+        Files.deleteIfExists(journal);
+      }
+    } catch (NoSuchFileException none) {
+      return;
+    }
     Files.deleteIfExists(stateFile(record.id()));
   }
 
@@ -181,6 +189,12 @@ final class DeviceRegistry {
 
   Path socket(int id) {
     return host.run().resolve(id + ".sock");
+  }
+
+  /// Where a server keeps what the next one needs to know of acknowledged writes. What begins with
+  /// the same name is of the same device.
+  Path journal(int id) {
+    return host.run().resolve(id + ".journal");
   }
 
   Path log(int id) {

@@ -30,6 +30,9 @@ final class ManPage {
       .I /run/ublk-bridge/N.json\\fR, \\fI/run/ublk-bridge/N.sock
       what the disk is, and where its server answers
       .TP
+      .I /run/ublk-bridge/N.journal
+      nbd: writes that the next server does again if this one dies
+      .TP
       .I /var/log/ublk-bridge/N.log
       what its server says; a clean detach removes it
       """;

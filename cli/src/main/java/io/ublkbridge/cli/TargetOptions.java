@@ -40,8 +40,8 @@ final class TargetOptions {
       names = "--write-journal",
       paramLabel = "SIZE",
       description =
-          "nbd: memory for writes that the server has acknowledged but not flushed, to write them"
-              + " again if it crashes; off fails the next flush instead. Default: 64M.")
+          "nbd: room in /run for writes that the server has acknowledged but not flushed, to write"
+              + " them again if it crashes; off fails the next flush instead. Default: 64M.")
   private @Nullable String writeJournal;
 
   @Option(

@@ -1,17 +1,22 @@
 package io.ublkbridge.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.ublkbridge.cli.DeviceRegistry.Health;
 import io.ublkbridge.cli.ProcessTable.Identity;
 import io.ublkbridge.device.DeviceOptions;
+import io.ublkbridge.target.SuccessionFile;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -123,5 +128,51 @@ class DeviceFilesTest {
     first.bar("it has lost writes");
     host.file("proc/" + claimed.server().pid() + "/stat", "");
     assertEquals("cannot recover vol: it has lost writes", refused().message());
+  }
+
+  /// A file that is there is believed only if the server before has said that it keeps one.
+  @Test
+  void aJournalIsInheritedFromAServerThatKeptOne() throws Exception {
+    host.lostDevice(3, "vol", "nbd://host/");
+    host.file("run/ublk-bridge/3.journal", "");
+    DeviceFiles first = files();
+    var _ = first.claim(3);
+    assertEquals(
+        new SuccessionFile(root.resolve("run/ublk-bridge/3.journal"), false),
+        first.successionFile());
+    DeviceRecord served = first.recovered(true);
+
+    // Its server dies, and so does the next one before it serves.
+    host.file("proc/" + served.server().pid() + "/stat", "");
+    host.registry().write(served.claimedBy(new Identity(77, 1), "log"));
+    host.process(ProcessHandle.current().pid(), "java");
+    DeviceFiles next = files();
+    var _ = next.claim(3);
+    assertTrue(next.successionFile().inherited());
+    Files.delete(root.resolve("run/ublk-bridge/3.journal"));
+    var _ = next.recovered(true);
+    assertFalse(next.successionFile().inherited(), "there is no file any more");
+  }
+
+  @Test
+  void aRecordOfAVersionWithoutJournalsHasNone() throws Exception {
+    DeviceRecord lost = host.lostDevice(3, "vol", "nbd://host/");
+    String old = lost.toJson().replace(",\"journal\":false", "");
+    assertFalse(old.contains("journal"), old);
+    assertEquals(lost, DeviceRecord.ofJson(old));
+  }
+
+  @Test
+  void theJournalGoesWithTheDevice() throws Exception {
+    host.lostDevice(3, "vol", "nbd://host/");
+    DeviceFiles files = files();
+    var _ = files.claim(3);
+    host.file("run/ublk-bridge/3.journal", "");
+    host.file("run/ublk-bridge/3.journal.new", "");
+    host.file("run/ublk-bridge/30.journal", "");
+    files.remove();
+    try (Stream<Path> left = Files.list(root.resolve("run/ublk-bridge"))) {
+      assertEquals(List.of("30.journal"), left.map(path -> path.getFileName().toString()).toList());
+    }
   }
 }

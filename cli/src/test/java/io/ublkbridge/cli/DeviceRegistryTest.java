@@ -108,8 +108,8 @@ class DeviceRegistryTest {
     registry.write(claimed);
     assertEquals(Optional.of(claimed), registry.byId(3));
     assertEquals(Health.RECOVERING, registry.health(claimed));
-    assertEquals(Health.LIVE, registry.health(claimed.recovered(true)));
-    assertEquals(1, Objects.requireNonNull(claimed.recovered(true).recovery()).count());
+    assertEquals(Health.LIVE, registry.health(claimed.recovered(true, false)));
+    assertEquals(1, Objects.requireNonNull(claimed.recovered(true, false).recovery()).count());
     Files.delete(root.resolve("sys/block/ublkb3/dev"));
     Files.delete(root.resolve("sys/block/ublkb3"));
     assertEquals(Health.DEAD, registry.health(lost), "the kernel has no such disk any more");

@@ -85,7 +85,7 @@ record FakeHost(Path root) {
     DeviceRecord lost =
         mortal.with(
             new Disk(64 << 20, 512, 512 << 10, 2, 128, false),
-            new DeviceRecord.Recovery(4711, "the disk"));
+            new DeviceRecord.Recovery(4711, "the disk", false));
     registry().write(lost);
     return lost;
   }

@@ -126,7 +126,7 @@ class TakeoverTest {
               try {
                 Process pause = new ProcessBuilder("sleep", "0.3").start();
                 pause.onExit().join();
-                host.registry().write(claimed.recovered(true));
+                host.registry().write(claimed.recovered(true, false));
               } catch (IOException e) {
                 throw new AssertionError(e);
               }

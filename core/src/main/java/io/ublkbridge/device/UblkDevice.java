@@ -13,6 +13,7 @@ import io.ublkbridge.queue.IoUringDriver;
 import io.ublkbridge.queue.QueueCounters;
 import io.ublkbridge.target.BlockTarget;
 import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.SuccessionFile;
 import io.ublkbridge.target.TargetOpenException;
 import io.ublkbridge.target.TargetQueue;
 import java.nio.file.Path;
@@ -20,6 +21,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -27,7 +29,6 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -124,7 +125,7 @@ public final class UblkDevice {
           DeviceParameters.of(
               target.geometry(), target.capabilities(), options, info.maxIoBytes()));
       UblkDevice device = new UblkDevice(control, info, CharDevice.open(info));
-      device.serve(target, loops, listener::failed);
+      device.serve(target, loops, listener);
       device.watchFor(listener::takenAway);
       return device;
     } catch (TargetOpenException | RuntimeException e) {
@@ -182,10 +183,11 @@ public final class UblkDevice {
       DeviceListener listener)
       throws TargetOpenException, InheritedWritesException {
     UblkDevice device = new UblkDevice(control, info, CharDevice.open(info));
-    device.openLanes(target, loops, listener::failed);
+    device.openLanes(target, loops, listener);
     device.fetch();
     if (device.flushes) {
-      // What the old server knew of unflushed writes died with it, so this one begins with none.
+      // So this one owes nobody anything; a target that has kept what was not flushed does it
+      // again.
       device.flush().await(FLUSH_DEADLINE);
     }
     control.endRecovery(info.id(), ProcessHandle.current().pid(), COMMAND_DEADLINE);
@@ -320,10 +322,10 @@ public final class UblkDevice {
     }
   }
 
-  private void serve(BlockTarget target, QueueLoops loops, Consumer<Throwable> failureHandler)
+  private void serve(BlockTarget target, QueueLoops loops, DeviceListener listener)
       throws TargetOpenException {
     try {
-      openLanes(target, loops, failureHandler);
+      openLanes(target, loops, listener);
       fetch();
       control.start(id(), ProcessHandle.current().pid(), COMMAND_DEADLINE);
     } catch (TargetOpenException | RuntimeException e) {
@@ -332,17 +334,19 @@ public final class UblkDevice {
     }
   }
 
-  private void openLanes(BlockTarget target, QueueLoops loops, Consumer<Throwable> failureHandler)
+  private void openLanes(BlockTarget target, QueueLoops loops, DeviceListener listener)
       throws TargetOpenException {
     flushes = target.capabilities().volatileCache();
+    Optional<SuccessionFile> file =
+        recoverable() ? listener.successionFile(id()) : Optional.empty();
     for (int index = 0; index < info.queues(); index++) {
       QueueContext context =
           new QueueContext(
-              index, info.queues(), info.depth(), info.maxIoBytes(), loops.loop(index));
+              index, info.queues(), info.depth(), info.maxIoBytes(), loops.loop(index), file);
       TargetQueue queue = target.openQueue(context);
       IoUringDriver driver =
           new IoUringDriver(
-              charDevice, context, "ublkb" + id() + " queue " + index, queue, failureHandler);
+              charDevice, context, "ublkb" + id() + " queue " + index, queue, listener::failed);
       lanes.add(new Lane(driver, queue, context.eventLoop()));
     }
   }

@@ -19,9 +19,9 @@ public final class FileOps {
   private static final int RWF_DSYNC = 2;
 
   /// `linux/falloc.h`.
-  private static final int FALLOC_FL_KEEP_SIZE = 1;
+  static final int FALLOC_FL_KEEP_SIZE = 1;
 
-  private static final int FALLOC_FL_PUNCH_HOLE = 2;
+  static final int FALLOC_FL_PUNCH_HOLE = 2;
   private static final int FALLOC_FL_ZERO_RANGE = 16;
 
   private FileOps() {}

@@ -257,9 +257,14 @@ public final class Posix {
 
   /// `fallocate(2)`: the range has room on the disk from now on, and is part of the file.
   public static int allocate(int fd, long position, long lengthBytes) {
+    return fallocate(fd, 0, position, lengthBytes);
+  }
+
+  /// `fallocate(2)`.
+  static int fallocate(int fd, int mode, long position, long lengthBytes) {
     try {
       MemorySegment captured = CAPTURED.get();
-      int result = (int) Fallocate.HANDLE.invokeExact(captured, fd, 0, position, lengthBytes);
+      int result = (int) Fallocate.HANDLE.invokeExact(captured, fd, mode, position, lengthBytes);
       return result < 0 ? errno(captured) : result;
     } catch (Throwable e) {
       throw impossible(e);

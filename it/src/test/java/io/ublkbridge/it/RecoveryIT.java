@@ -122,6 +122,38 @@ final class RecoveryIT {
     Command.shell("rm /var/log/ublk-bridge/*.log");
   }
 
+  /// The cache of this nbdkit is gone with it, and so is what our server knew: only the file is
+  /// left.
+  @Test
+  @Tag("linux-7")
+  void whatNobodyFlushedOutlivesBothServers() throws Exception {
+    Path image = image();
+    Path written = dir.resolve("written");
+    Command.shell("head -c 4M /dev/urandom >" + written);
+    try (NbdServer server =
+            NbdServer.nbdkit("--filter=cache", "file", image.toString(), "cache=writeback");
+        Disk disk = Disk.attach(server.uri(), "--name", "both")) {
+      String journal = "/run/ublk-bridge/%s.journal".formatted(disk.name().substring(5));
+      assertEquals("600", Command.shell("stat -c %a " + journal));
+      Command.shell("dd if=%s of=%s bs=64k oflag=direct".formatted(written, disk.path()));
+      // Overlapping, and the latest counts.
+      Command.shell(
+          "dd if=%1$s of=%2$s bs=4k skip=300 seek=7 count=20 oflag=direct && dd if=%1$s of=%1$s bs=4k skip=300 seek=7 count=20 conv=notrunc"
+              .formatted(written, disk.path()));
+      loseServer(disk);
+      server.kill();
+      Command.shell("cmp -n 4M %s /dev/zero".formatted(image));
+      server.restart();
+
+      Command.ublkBridge("recover", "both", "--timeout", "4m").succeeded();
+
+      Command.shell("cmp -n 4M %s %s".formatted(written, image));
+      Command.shell(
+          "dd if=%s bs=64k count=64 iflag=direct | cmp - %s".formatted(disk.path(), written));
+      assertEquals("600", Command.shell("stat -c %a " + journal));
+    }
+  }
+
   private Path image() {
     Path image = dir.resolve("disk.img");
     Command.shell("truncate -s %d %s".formatted(SIZE, image));

@@ -6,13 +6,36 @@ import org.jspecify.annotations.Nullable;
 /// One modification of the disk, from when it is sent until a FLUSH made it durable: what it takes
 /// to do it again. Reused by its [QueueJournal]; confined to the queue's event loop.
 final class JournalEntry {
+  private final int index;
   private int type;
   private int flags;
   private long offsetBytes;
   private long lengthBytes;
   private @Nullable SendBuffer buffer;
   private int payloadAt;
+  private MemorySegment payload = MemorySegment.NULL;
   private long sequence;
+
+  /// @param index its place in its queue's table
+  JournalEntry(int index) {
+    this.index = index;
+  }
+
+  /// One that another process has left behind.
+  ///
+  /// @param payload of a WRITE; readable as long as this lives
+  static JournalEntry inherited(
+      long sequence, int type, int flags, long offset, long length, MemorySegment payload) {
+    JournalEntry entry = new JournalEntry(0);
+    entry.begin(type, flags, offset, length);
+    entry.payload = payload;
+    entry.acknowledged(sequence);
+    return entry;
+  }
+
+  int index() {
+    return index;
+  }
 
   void begin(int commandType, int commandFlags, long offset, long length) {
     type = commandType;
@@ -26,6 +49,7 @@ final class JournalEntry {
   void payloadIn(SendBuffer sent, int at) {
     buffer = sent;
     payloadAt = at;
+    payload = sent.memory();
     sent.keep();
   }
 
@@ -35,6 +59,7 @@ final class JournalEntry {
     if (held != null) {
       held.letGo();
       buffer = null;
+      payload = MemorySegment.NULL;
     }
   }
 
@@ -66,7 +91,12 @@ final class JournalEntry {
   /// The payload from byte `at` of this, or an empty segment for what has none. Only as long as
   /// this entry lives.
   MemorySegment payload(long at, long length) {
+    return payload.byteSize() == 0 ? MemorySegment.NULL : payload.asSlice(payloadAt + at, length);
+  }
+
+  /// Where its payload is in the journal's file; 0 for what has none.
+  long payloadPosition() {
     SendBuffer held = buffer;
-    return held == null ? MemorySegment.NULL : held.memory().asSlice(payloadAt + at, length);
+    return held == null ? 0 : held.filePosition() + payloadAt;
   }
 }

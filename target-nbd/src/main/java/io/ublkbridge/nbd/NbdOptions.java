@@ -15,11 +15,13 @@ import java.util.Optional;
 /// @param ioTimeout how long a request may stay unanswered before its connection is given up
 /// @param lossTimeout how long requests wait while the server is gone; zero for ever
 /// @param writeJournalBytes how much of acknowledged, unflushed writes is kept; 0 for nothing
+/// @param readOnly whether nothing will be written
 record NbdOptions(
     Optional<Integer> connections,
     Duration ioTimeout,
     Duration lossTimeout,
-    long writeJournalBytes) {
+    long writeJournalBytes,
+    boolean readOnly) {
   static final int CONNECTIONS_MAX = 64;
   private static final Duration IO_TIMEOUT_DEFAULT = Duration.ofSeconds(60);
   private static final Duration LOSS_TIMEOUT_DEFAULT = Duration.ofMinutes(10);
@@ -43,7 +45,8 @@ record NbdOptions(
         connections,
         ioTimeout,
         duration(context, "loss-timeout", LOSS_TIMEOUT_DEFAULT),
-        writeJournal(context.option("write-journal").orElse("")));
+        writeJournal(context.option("write-journal").orElse("")),
+        context.readOnly());
   }
 
   private static int connections(String text) throws TargetOpenException {

@@ -140,7 +140,7 @@ final class NbdQueue implements TargetQueue, NbdConnection.Owner {
   /// Whether a FLUSH needs no server, and was ended.
   private boolean isDoneAlready(BlockRequest flush) {
     if (sharedJournal.takeLoss()) {
-      flush.fail(IoError.IO, new IOException("writes were lost with the server"));
+      flush.fail(IoError.IO, new IOException(sharedJournal.loss()));
       return true;
     }
     boolean nothingToDo =
@@ -285,23 +285,29 @@ final class NbdQueue implements TargetQueue, NbdConnection.Owner {
       journal.acknowledged(command.journalEntry());
     }
     settle(command.inDoubt());
-    makeRoom();
+    goOn();
   }
 
   @Override
   public void refused(PendingCommand command) {
     journal.dropped(command.journalEntry());
     settle(command.inDoubt());
-    makeRoom();
+    goOn();
   }
 
   /// What waits may wait for the journal.
-  private void makeRoom() {
+  private void goOn() {
     if (!parked.isEmpty()) {
       if (journal.flushDue()) {
         flushJournal();
       }
       drain();
+    }
+  }
+
+  private void makeRoom() {
+    if (!journal.isEmpty() && !journal.hasRoom()) {
+      flushJournal();
     }
   }
 
@@ -368,7 +374,8 @@ final class NbdQueue implements TargetQueue, NbdConnection.Owner {
     try {
       while (!parked.isEmpty() && !connections.isEmpty()) {
         Parked next = parked.getFirst();
-        if (!next.inDoubt() && !maySend(next.request())) {
+        if (!mayResume(next)) {
+          makeRoom();
           break;
         }
         parked.removeFirst();
@@ -379,11 +386,19 @@ final class NbdQueue implements TargetQueue, NbdConnection.Owner {
     }
   }
 
+  /// What is in doubt passes every fence, but its payload too needs its place.
+  private boolean mayResume(Parked waiting) {
+    BlockRequest request = waiting.request();
+    return waiting.inDoubt()
+        ? !request.operation().modifies() || journal.hasRoom()
+        : maySend(request);
+  }
+
   private void resume(Parked waiting) {
     BlockRequest request = waiting.request();
     if (request.operation() == Operation.FLUSH && sharedJournal.takeLoss()) {
       settle(waiting.inDoubt());
-      request.fail(IoError.IO, new IOException("writes were lost with the server"));
+      request.fail(IoError.IO, new IOException(sharedJournal.loss()));
       return;
     }
     try {
@@ -414,12 +429,14 @@ final class NbdQueue implements TargetQueue, NbdConnection.Owner {
       return;
     }
     journal.trim();
+    buffers.giveBackSpare();
     for (NbdConnection connection : List.copyOf(connections)) {
       connection.tick(TICKS_PER_DEADLINE);
       if (connections.contains(connection) && connection.idleTicks() >= IDLE_TICKS) {
         send(connection, OwnRequest.probe(rules.blockBytes(), _ -> {}), NBD_CMD_READ);
       }
     }
+    drain();
     loop.after(tickPeriod, this::tick);
   }
 

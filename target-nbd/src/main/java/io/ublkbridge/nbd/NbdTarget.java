@@ -58,11 +58,15 @@ final class NbdTarget implements BlockTarget {
   private volatile long presentBytes;
 
   private final Capabilities capabilities;
+  private final WriteJournal journal;
   private final Reconnector reconnector;
   private final NbdQueue.Shared shared;
   private final List<IoEventLoop> loops = new CopyOnWriteArrayList<>();
   private final List<NbdQueue> queues = new CopyOnWriteArrayList<>();
   private final @Nullable TlsFacts tls;
+
+  /// Where the journal is, if it outlives this process. Set by the first queue.
+  private @Nullable JournalFile journalFile;
 
   /// The first connection while no queue has taken it. Guarded by this.
   private @Nullable NbdConnection first;
@@ -80,7 +84,7 @@ final class NbdTarget implements BlockTarget {
     this.geometry = info.geometry();
     this.capabilities =
         info.capabilities(info.multiConn() ? options.connections().orElse(QUEUES_DEFAULT) : 1);
-    WriteJournal journal = journal(info, options.writeJournalBytes() / capabilities.queues());
+    this.journal = journal(info);
     Fence fence = new Fence(this::wake);
     this.reconnector =
         new Reconnector(
@@ -98,10 +102,11 @@ final class NbdTarget implements BlockTarget {
     warn(info);
   }
 
-  private static WriteJournal journal(ExportInfo info, long bytes) {
-    if (info.has(NBD_FLAG_READ_ONLY) || !info.has(NBD_FLAG_SEND_FLUSH)) {
+  private WriteJournal journal(ExportInfo info) {
+    if (options.readOnly() || info.has(NBD_FLAG_READ_ONLY) || !info.has(NBD_FLAG_SEND_FLUSH)) {
       return new WriteJournal(WriteJournal.Mode.NONE, 0);
     }
+    long bytes = options.writeJournalBytes() / capabilities.queues();
     return new WriteJournal(bytes > 0 ? WriteJournal.Mode.KEEP : WriteJournal.Mode.COUNT, bytes);
   }
 
@@ -173,9 +178,9 @@ final class NbdTarget implements BlockTarget {
     return details;
   }
 
-  /// What the server has acknowledged it keeps without us, unless it crashes too before the next
-  /// FLUSH. What was sent and not read yet, it may still read: the connections of a dead process
-  /// are reset, but that comes behind.
+  /// What the server has acknowledged it keeps without us; and if it crashes too before the next
+  /// FLUSH, the journal's file has it ([JournalSuccession]). What was sent and not read yet, it may
+  /// still read: the connections of a dead process are reset, but that comes behind.
   @Override
   public Optional<Succession> succession() {
     return Optional.of(new Succession(negotiated.identity(), FENCE_TIME));
@@ -234,6 +239,9 @@ final class NbdTarget implements BlockTarget {
 
   @Override
   public TargetQueue openQueue(QueueContext context) throws TargetOpenException {
+    if (context.index() == 0) {
+      journalFile = beginJournal(context);
+    }
     List<NbdConnection> connections = new ArrayList<>();
     try {
       int count = connectionsOf(context);
@@ -244,16 +252,44 @@ final class NbdTarget implements BlockTarget {
       connections.forEach(NbdConnection::close);
       throw e;
     }
+    JournalFile file = journalFile;
+    JournalPart part = file == null ? null : file.part(context.index(), slotsAtOnce(context));
     NbdQueue queue =
         new NbdQueue(
             context.index(),
             new UringQueueLoop(context.eventLoop()),
-            new SendBuffers(PooledByteBufAllocator.DEFAULT),
+            new SendBuffers(PooledByteBufAllocator.DEFAULT, SendBuffers.BUFFER_BYTES, part),
             shared);
     loops.add(context.eventLoop());
     queues.add(queue);
     reconnector.serve(queue, connections);
     return queue;
+  }
+
+  private @Nullable JournalFile beginJournal(QueueContext context) throws TargetOpenException {
+    if (journal.mode() != WriteJournal.Mode.KEEP || context.successionFile().isEmpty()) {
+      return null;
+    }
+    int slotsAtOnce = slotsAtOnce(context);
+    JournalLayout layout =
+        JournalLayout.of(
+            context.count(),
+            journal.bytesMax(),
+            context.maxIoBytes() + NbdProtocol.EXTENDED_REQUEST_BYTES,
+            slotsAtOnce - 1);
+    return JournalSuccession.begin(
+        context.successionFile().get(),
+        journal,
+        reconnector,
+        negotiated.identity(),
+        layout,
+        slotsAtOnce);
+  }
+
+  /// Each connection of a queue may fill one, and one more must be free for the next write.
+  private int slotsAtOnce(QueueContext context) {
+    int all = negotiated.info().multiConn() ? options.connections().orElse(context.count()) : 1;
+    return Math.ceilDiv(all, context.count()) + 1;
   }
 
   /// Makes one connection again, on a thread of its own since that blocks.
@@ -313,6 +349,9 @@ final class NbdTarget implements BlockTarget {
     NbdConnection kept = takeFirst();
     if (kept != null) {
       kept.close();
+    }
+    if (journalFile != null) {
+      journalFile.close();
     }
   }
 

@@ -15,23 +15,28 @@ final class QueueJournal {
 
   private final WriteJournal shared;
   private final SendBuffers buffers;
+  private final @Nullable JournalPart part;
+  private final int entriesMax;
   private final ArrayDeque<JournalEntry> log = new ArrayDeque<>();
   private final ArrayDeque<JournalEntry> free = new ArrayDeque<>();
   private int begun;
+  private int made;
 
   QueueJournal(WriteJournal shared, SendBuffers buffers) {
     this.shared = shared;
     this.buffers = buffers;
+    this.part = buffers.part();
+    this.entriesMax = part == null ? ENTRIES_MAX : part.entriesMax();
   }
 
-  /// Begins to remember a modification that is about to be sent.
+  /// Begins to remember a modification that is about to be sent; there [#hasRoom].
   ///
   /// @return null if no payload is kept
   @Nullable JournalEntry begin(BlockRequest request, int type, int flags) {
     if (shared.mode() != WriteJournal.Mode.KEEP) {
       return null;
     }
-    JournalEntry entry = free.isEmpty() ? new JournalEntry() : free.pop();
+    JournalEntry entry = free.isEmpty() ? new JournalEntry(made++) : free.pop();
     entry.begin(type, flags, request.offsetBytes(), request.lengthBytes());
     begun++;
     return entry;
@@ -45,6 +50,9 @@ final class QueueJournal {
     long sequence = shared.acknowledge();
     if (entry != null) {
       entry.acknowledged(sequence);
+      if (part != null) {
+        part.write(entry);
+      }
       log.add(entry);
     }
   }
@@ -84,12 +92,26 @@ final class QueueJournal {
 
   /// Whether one more modification may be sent.
   boolean hasRoom() {
-    return isBelow(shared.bytesMax(), ENTRIES_MAX);
+    return shared.mode() != WriteJournal.Mode.KEEP
+        || (isBelow(buffers.atMost(shared.bytesMax()), entriesMax) && hasBuffer());
+  }
+
+  private boolean hasBuffer() {
+    if (buffers.hasLasting()) {
+      return true;
+    }
+    trim();
+    return buffers.hasLasting();
+  }
+
+  /// Whether there is nothing that a FLUSH would make room of.
+  boolean isEmpty() {
+    return log.isEmpty();
   }
 
   /// Whether it is time to flush, lest writes have to wait.
   boolean flushDue() {
-    return !log.isEmpty() && !isBelow(shared.bytesMax() / 2, ENTRIES_MAX / 2);
+    return !log.isEmpty() && !isBelow(buffers.atMost(shared.bytesMax()) / 2, entriesMax / 2);
   }
 
   private boolean isBelow(long bytes, int entries) {

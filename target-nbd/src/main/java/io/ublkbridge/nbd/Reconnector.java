@@ -31,14 +31,14 @@ import org.slf4j.LoggerFactory;
 /// All connections in use therefore always lead to one server that has lost nothing which we
 /// acknowledged, and a FLUSH on any of them means what it says.
 ///
+/// A process that goes on with the disk of one that died begins the same way: what that has left in
+/// its journal is done again on the first connection, and the others wait for it.
+///
 /// Runs on one loop, and talks to the queues on theirs. Nothing here blocks.
 final class Reconnector {
   private static final Logger LOG = LoggerFactory.getLogger(Reconnector.class);
 
-  private static final Duration BACKOFF_MIN = Duration.ofMillis(100);
-  private static final Duration BACKOFF_MAX = Duration.ofSeconds(5);
-
-  /// A connection that lasted shorter is no sign that all is well: the next dial waits longer.
+  /// A connection that lasted shorter is no sign that all is well.
   private static final Duration STABLE = Duration.ofSeconds(1);
 
   /// How long a device that is to be stopped still waits for its server.
@@ -68,21 +68,7 @@ final class Reconnector {
       int reconnects,
       long replays) {}
 
-  private static final class Lane {
-    final NbdQueue queue;
-    final List<NbdConnection> live = new ArrayList<>();
-    int missing;
-
-    /// Counts how often the last connection was lost, so that a timer knows which loss it is for.
-    int losses;
-
-    /// Since when the queue's requests wait.
-    long lostSinceNanos;
-
-    Lane(NbdQueue queue) {
-      this.queue = queue;
-    }
-  }
+  private record Held(Lane lane, NbdConnection connection) {}
 
   private final QueueLoop loop;
   private final Dialer dialer;
@@ -90,14 +76,23 @@ final class Reconnector {
   private final Fence fence;
   private Negotiated expected;
   private final Policy policy;
-  private final RandomGenerator random;
+  private final Backoff backoff;
   private final List<Lane> lanes = new ArrayList<>();
+
+  /// What a process before this one has left undone, until it is done.
+  private List<JournalEntry> inherited = List.of();
+
+  private Runnable inheritedDone = () -> {};
+
+  /// Whether there was any. Set before there are queues.
+  private boolean inherits;
+
+  /// Connections that were there before it was.
+  private final List<Held> held = new ArrayList<>();
 
   private boolean working;
   private boolean closed;
   private boolean stopping;
-  private int attempts;
-  private int flaps;
   private long connectedSinceNanos;
 
   /// How many lost connections' servers may still be at work, and how many of them before the dial
@@ -126,7 +121,7 @@ final class Reconnector {
     this.fence = fence;
     this.expected = expected;
     this.policy = policy;
-    this.random = random;
+    this.backoff = new Backoff(random);
   }
 
   /// Any thread may ask.
@@ -138,8 +133,23 @@ final class Reconnector {
     return loop;
   }
 
+  /// Begins with acknowledged writes that another process has left behind: they are done again, and
+  /// flushed, before a connection is used for anything else. To be called before [#serve].
+  ///
+  /// @param entries not empty; in no order
+  /// @param done told on the loop when they are durable
+  void inherit(List<JournalEntry> entries, Runnable done) {
+    inherits = true;
+    inherited = List.copyOf(entries);
+    inheritedDone = done;
+  }
+
   /// Gives a queue its first connections. From every thread, in the order of the queues.
   void serve(NbdQueue queue, List<NbdConnection> connections) {
+    if (inherits) {
+      loop.execute(() -> serveAfterwards(new Lane(queue), connections));
+      return;
+    }
     loop.execute(() -> {
       Lane lane = new Lane(queue);
       lane.live.addAll(connections);
@@ -148,6 +158,31 @@ final class Reconnector {
     for (NbdConnection connection : connections) {
       queue.loop().execute(() -> queue.adopt(connection));
     }
+  }
+
+  private void serveAfterwards(Lane lane, List<NbdConnection> connections) {
+    lanes.add(lane);
+    if (inherited.isEmpty()) {
+      connections.forEach(connection -> use(lane, connection));
+      return;
+    }
+    lane.missing += connections.size();
+    for (NbdConnection connection : connections) {
+      if (working) {
+        held.add(new Held(lane, connection));
+      } else {
+        working = true;
+        outageSinceNanos = loop.nanoTime();
+        LOG.info("NBD: doing {} writes again that the old server may have lost", inherited.size());
+        publish("writes that were not flushed are done again");
+        restore(lane, connection);
+      }
+    }
+  }
+
+  private void use(Lane lane, NbdConnection connection) {
+    lane.live.add(connection);
+    lane.queue.loop().execute(() -> lane.queue.adopt(connection));
   }
 
   /// A queue has lost a connection. From the queue's loop.
@@ -225,8 +260,7 @@ final class Reconnector {
 
   private void beginOutage(Loss loss) {
     long now = loop.nanoTime();
-    flaps = now - connectedSinceNanos < STABLE.toNanos() ? flaps + 1 : 0;
-    attempts = flaps;
+    backoff.lost(now - connectedSinceNanos >= STABLE.toNanos());
     outages++;
     outageSinceNanos = now;
     lastFailure = "";
@@ -271,24 +305,12 @@ final class Reconnector {
 
   private void redial() {
     working = true;
-    Duration delay = backoff();
-    attempts++;
+    Duration delay = backoff.next();
     if (delay.isZero()) {
       dial();
     } else {
       loop.after(delay, this::dial);
     }
-  }
-
-  /// 0, 0.1 s, 0.2 s … 5 s, each up to a quarter shorter or longer, so that the clients of one
-  /// server do not all come at once.
-  private Duration backoff() {
-    if (attempts == 0) {
-      return Duration.ZERO;
-    }
-    long nanos = BACKOFF_MIN.toNanos() << Math.min(attempts - 1, 10);
-    nanos = Math.min(nanos, BACKOFF_MAX.toNanos());
-    return Duration.ofNanos(nanos - nanos / 4 + random.nextLong(nanos / 2));
   }
 
   private void dial() {
@@ -378,7 +400,7 @@ final class Reconnector {
     }
     collect(
         0,
-        new ArrayList<>(),
+        new ArrayList<>(inherited),
         entries -> {
           replays += entries.size();
           long mark = journal.mark();
@@ -409,30 +431,48 @@ final class Reconnector {
   private void onReplayed(Lane lane, NbdConnection connection, long mark, Result result) {
     switch (result) {
       case LOST -> {
+        // They may lead to a server that has lost something too.
+        for (Held each : held) {
+          each.lane.queue.loop().execute(each.connection::close);
+        }
+        held.clear();
         note("the connection was lost again while writes were done again");
         tryAgain();
       }
       case REFUSED -> {
         LOG.error("NBD: the server refused acknowledged writes that it had lost: flush will fail");
         journal.lost();
+        endInheritance();
         adopt(lane, connection);
       }
       case DONE -> {
+        if (!inherited.isEmpty()) {
+          inheritedDone.run();
+        }
         journal.flushed(mark);
+        endInheritance();
         adopt(lane, connection);
       }
     }
   }
 
+  private void endInheritance() {
+    inherited = List.of();
+    for (Held each : held) {
+      each.lane.missing--;
+      use(each.lane, each.connection);
+    }
+    held.clear();
+  }
+
   private void adopt(Lane lane, NbdConnection connection) {
-    lane.live.add(connection);
     lane.missing--;
-    attempts = 0;
+    backoff.connected();
     for (; suspectsDialed > 0; suspectsDialed--) {
       suspects--;
       loop.after(policy.fenceTime(), fence::cleared);
     }
-    lane.queue.loop().execute(() -> lane.queue.adopt(connection));
+    use(lane, connection);
     if (missing() > 0) {
       redial();
       return;

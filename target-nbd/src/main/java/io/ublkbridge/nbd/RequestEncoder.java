@@ -55,7 +55,7 @@ final class RequestEncoder {
   /// @param flags command flags
   /// @param length less than 2^32 unless the headers are extended
   void add(int flags, int type, long cookie, long offset, long length) {
-    SendBuffer buffer = room(headerBytes);
+    SendBuffer buffer = room(headerBytes, false);
     header(buffer.memory(), buffer.end(), flags, type, cookie, offset, length);
     buffer.advance(headerBytes);
   }
@@ -66,7 +66,7 @@ final class RequestEncoder {
   /// @throws io.ublkbridge.target.PayloadException from the request; nothing was added then
   void addWrite(int flags, long cookie, BlockRequest request, @Nullable JournalEntry entry) {
     int length = (int) request.lengthBytes();
-    SendBuffer buffer = room(headerBytes + length);
+    SendBuffer buffer = room(headerBytes + length, entry != null);
     int at = buffer.end();
     int payloadAt = at + headerBytes;
     request.loadPayload(0, buffer.memory().asSlice(payloadAt, length));
@@ -111,16 +111,17 @@ final class RequestEncoder {
     }
   }
 
-  private SendBuffer room(int bytes) {
+  /// @param lasting whether it must be part of the journal's file, if there is one
+  private SendBuffer room(int bytes, boolean lasting) {
     SendBuffer current = gathering;
     if (current != null) {
-      if (current.hasRoom(bytes)) {
+      if (current.hasRoom(bytes) && (!lasting || buffers.lasts(current))) {
         return current;
       }
       handOver();
       buffers.giveBack(current);
     }
-    SendBuffer fresh = buffers.take(bytes);
+    SendBuffer fresh = buffers.take(bytes, lasting);
     gathering = fresh;
     return fresh;
   }

@@ -25,13 +25,28 @@ final class WriteJournal {
   private final Mode mode;
   private final long bytesMax;
   private final AtomicLong acknowledged = new AtomicLong();
-  private final AtomicLong flushed = new AtomicLong();
+
+  /// Set before there are queues.
+  private JournalMarks marks = JournalMarks.passing();
+
   private final AtomicBoolean lossUnreported = new AtomicBoolean();
+  private volatile String loss = "writes were lost with the server";
 
   /// @param bytesMax how much memory one queue's payloads may take
   WriteJournal(Mode mode, long bytesMax) {
     this.mode = mode;
     this.bytesMax = bytesMax;
+  }
+
+  /// Has a file say what is durable. To be called before there are queues.
+  void keepMarksIn(JournalMarks lasting) {
+    marks = lasting;
+  }
+
+  /// Numbers what comes from now on behind what another process has acknowledged. To be called
+  /// before there are queues.
+  void continueFrom(long number) {
+    acknowledged.set(number);
   }
 
   Mode mode() {
@@ -54,22 +69,41 @@ final class WriteJournal {
 
   /// A FLUSH that was sent at `mark` has succeeded.
   void flushed(long mark) {
-    flushed.accumulateAndGet(mark, Math::max);
+    marks.flushed(mark);
+    if (!lossUnreported.get() && marks.lossUnreported()) {
+      // Later than it was said, so that a process which ends in between does not keep it to itself.
+      marks.lossReported();
+    }
   }
 
   /// Acknowledged writes up to this number are durable.
   long flushedThrough() {
-    return flushed.get();
+    return marks.flushedThrough();
   }
 
   boolean hasUnflushed() {
-    return mode != Mode.NONE && flushed.get() < acknowledged.get();
+    return mode != Mode.NONE && marks.flushedThrough() < acknowledged.get();
   }
 
   /// Acknowledged writes are lost for good: whoever flushes next must hear of it.
   void lost() {
+    // In this order: what is neither durable nor lost would be done again.
     lossUnreported.set(true);
+    marks.lost();
     flushed(mark());
+  }
+
+  /// The same of those that another process has acknowledged.
+  ///
+  /// @param why for whoever flushes
+  void lost(String why) {
+    loss = why;
+    lost();
+  }
+
+  /// What became of writes that are lost.
+  String loss() {
+    return loss;
   }
 
   /// Whether a FLUSH must fail now because of a loss that nobody was told of; once for each loss.

@@ -7,20 +7,23 @@ import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.OpenContext;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.QueueContext;
+import io.ublkbridge.target.SuccessionFile;
 import io.ublkbridge.target.TargetQueue;
 import io.ublkbridge.target.TargetUri;
 import io.ublkbridge.target.UringLoops;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 
 /// Random reads or writes at a fixed depth against a server that is already there; prints what one
 /// request costs the event loop's thread. A program, not a test: `NbdBenchmark <uri> <depth>
-/// <bytes> <count> read|write`.
+/// <bytes> <count> read|write [journal file]`.
 ///
 /// The requester is as cheap as one can be, so that what is seen is the client's own cost. Numbers
 /// of time depend on the machine; compare only what was run side by side.
@@ -49,11 +52,16 @@ final class NbdBenchmark {
     int bytes = Integer.parseInt(args[2]);
     long count = Long.parseLong(args[3]);
     Operation operation = args[4].equals("write") ? Operation.WRITE : Operation.READ;
+    Optional<SuccessionFile> file =
+        args.length < 6
+            ? Optional.empty()
+            : Optional.of(new SuccessionFile(Path.of(args[5]), false));
     try (UringLoops loops = new UringLoops(1)) {
       IoEventLoop loop = loops.next();
       OpenContext context = new OpenContext(loop, false, Duration.ofSeconds(10), Map.of());
       try (BlockTarget target = new NbdTargetProvider().open(TargetUri.parse(args[0]), context);
-          TargetQueue queue = target.openQueue(new QueueContext(0, 1, depth, 1 << 20, loop))) {
+          TargetQueue queue =
+              target.openQueue(new QueueContext(0, 1, depth, 1 << 20, loop, file))) {
         long size = target.geometry().sizeBytes();
         for (int round = 0; round < 5; round++) {
           new NbdBenchmark(queue, size, bytes, operation, count).run(loop, depth);

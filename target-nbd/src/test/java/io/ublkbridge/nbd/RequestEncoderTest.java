@@ -2,8 +2,10 @@ package io.ublkbridge.nbd;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufUtil;
@@ -14,12 +16,16 @@ import io.ublkbridge.target.IoError;
 import io.ublkbridge.target.Operation;
 import io.ublkbridge.target.PayloadException;
 import io.ublkbridge.target.RecordedRequest;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
 import java.util.HexFormat;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 final class RequestEncoderTest {
   private final EmbeddedChannel channel = new EmbeddedChannel();
@@ -188,7 +194,7 @@ final class RequestEncoderTest {
     encoder.flush();
     ByteBuf second = channel.readOutbound();
     assertEquals(1, first.getLong(8));
-    assertEquals(2, second.getLong(8));
+    assertEquals(2, second.getLong(second.readerIndex() + 8));
     first.release();
     second.release();
   }
@@ -207,7 +213,7 @@ final class RequestEncoderTest {
   @Test
   void payloadThatIsKeptIsNotOverwritten() {
     byte[] payload = Bytes.pattern(5, 4096);
-    JournalEntry entry = new JournalEntry();
+    JournalEntry entry = new JournalEntry(0);
     entry.begin(NbdProtocol.NBD_CMD_WRITE, 0, 0, payload.length);
     encoder.addWrite(0, 1, RecordedRequest.write(0, payload, false), entry);
     for (int i = 0; i < 3 * SendBuffers.BUFFER_BYTES / payload.length; i++) {
@@ -221,6 +227,45 @@ final class RequestEncoderTest {
     assertEquals(2L * SendBuffers.BUFFER_BYTES, buffers.bytes());
     entry.end();
     assertEquals(0, buffers.usedBytes());
+  }
+
+  /// What need not last makes do without the journal's slots, but no write that is kept follows it
+  /// there.
+  @Test
+  void whatIsKeptIsInTheJournalsFile(@TempDir Path dir) throws IOException {
+    JournalLayout layout = new JournalLayout(1, 4, 2, 4096);
+    try (JournalFile file = JournalFile.create(dir.resolve("journal"), layout, "disk", 2)) {
+      JournalPart part = file.part(0, 2);
+      SendBuffers slots = new SendBuffers(UnpooledByteBufAllocator.DEFAULT, 4096, part);
+      RequestEncoder lasting = new RequestEncoder(channel, slots, HeaderForm.STRUCTURED);
+      JournalEntry first = keptWrite(lasting, 0);
+      JournalEntry second = keptWrite(lasting, 1);
+      assertFalse(slots.hasLasting(), "both are needed");
+      lasting.add(0, NbdProtocol.NBD_CMD_READ, 3, 0, 512);
+      lasting.flush();
+      sent();
+      first.end();
+      assertTrue(slots.hasLasting());
+      JournalEntry third = keptWrite(lasting, 2);
+      for (JournalEntry kept : List.of(second, third)) {
+        assertTrue(kept.payloadPosition() >= layout.slotAt(0, 0), "not " + kept.payloadPosition());
+        assertArrayEquals(
+            Bytes.pattern(kept.index(), 4060),
+            file.memory().asSlice(kept.payloadPosition(), 4060).toArray(ValueLayout.JAVA_BYTE));
+      }
+      lasting.close();
+      slots.close();
+    }
+  }
+
+  private JournalEntry keptWrite(RequestEncoder lasting, int index) {
+    byte[] payload = Bytes.pattern(index, 4060);
+    JournalEntry entry = new JournalEntry(index);
+    entry.begin(NbdProtocol.NBD_CMD_WRITE, 0, 0, payload.length);
+    lasting.addWrite(0, index, RecordedRequest.write(0, payload, false), entry);
+    lasting.flush();
+    sent();
+    return entry;
   }
 
   /// A WRITE whose payload cannot be had.

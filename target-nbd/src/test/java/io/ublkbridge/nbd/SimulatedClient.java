@@ -47,7 +47,7 @@ final class SimulatedClient {
 
   private final RandomGenerator random;
   private final SimulatedServer server;
-  private final List<NbdQueue> queues;
+  private List<NbdQueue> queues;
   private final boolean journal;
   private final Block[] blocks = new Block[SimulatedServer.BLOCKS];
   private final List<Pending> pending = new ArrayList<>();
@@ -127,8 +127,18 @@ final class SimulatedClient {
       blocks[i].busy = true;
     }
     pending.add(next);
+    send(next);
+  }
+
+  private void send(Pending next) {
     NbdQueue queue = queues.get(random.nextInt(queues.size()));
     queue.loop().execute(() -> queue.submit(next.request));
+  }
+
+  /// Another process serves the disk: the kernel asks it for all that has not ended.
+  void servedBy(List<NbdQueue> successors) {
+    queues = successors;
+    pending.forEach(this::send);
   }
 
   /// Checks everything that has ended.

@@ -3,6 +3,7 @@ package io.ublkbridge.nbd;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.PriorityQueue;
@@ -32,6 +33,12 @@ final class SimulatedLoops {
 
   long now() {
     return now;
+  }
+
+  /// The process that some loops belong to is killed: nothing of theirs ever happens again.
+  void end(Collection<Loop> dead) {
+    loops.removeAll(dead);
+    timers.removeIf(timer -> dead.contains(timer.loop()));
   }
 
   /// Takes one step of a loop that has one to take.

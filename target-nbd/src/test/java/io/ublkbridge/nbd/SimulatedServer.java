@@ -80,6 +80,10 @@ final class SimulatedServer {
     final List<byte[]> replies = new ArrayList<>();
     byte[] unparsed = new byte[0];
     boolean over;
+
+    /// Whether the client's process was killed.
+    boolean orphaned;
+
     long lateUntil = Long.MAX_VALUE;
 
     Wire(SimulatedLoops.Loop loop) {
@@ -151,7 +155,7 @@ final class SimulatedServer {
 
     /// Lets go of what was never received, once the client's end is closed too.
     boolean forget() {
-      boolean ended = !channel.isOpen();
+      boolean ended = orphaned || !channel.isOpen();
       if (ended) {
         channel.releaseOutbound();
         receiveBuffer.release();
@@ -263,6 +267,18 @@ final class SimulatedServer {
       }
       cached[block] = durable[block];
       dirty[block] = false;
+    }
+  }
+
+  /// The client's process was killed. What it had sent may have arrived, and may be done late.
+  void clientDied() {
+    for (Wire wire : wires) {
+      if (!wire.over && random.nextBoolean()) {
+        wire.receive();
+      }
+      wire.over = true;
+      wire.orphaned = true;
+      wire.replies.clear();
     }
   }
 
