@@ -1,5 +1,6 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.device.DeviceOptions;
 import io.ublkbridge.kernel.Deadline;
 import io.ublkbridge.kernel.Posix;
 import java.io.BufferedReader;
@@ -47,7 +48,11 @@ final class DaemonProcess {
     }
     ProcessBuilder builder = new ProcessBuilder(command(home, request, log != null));
     builder.environment().put("UBLK_BRIDGE_JAVA", System.getProperty("java.home"));
-    ServerMemory memory = ServerMemory.of(request.source(), request.targetOptions());
+    int cpus = Runtime.getRuntime().availableProcessors();
+    DeviceOptions device = request.device();
+    ServerMemory memory =
+        ServerMemory.of(
+            request.source(), request.targetOptions(), (long) device.loops(cpus) * device.depth());
     builder.environment().put("UBLK_BRIDGE_HEAP_MIB", Long.toString(memory.heap()));
     builder.environment().put("UBLK_BRIDGE_DIRECT_MIB", Long.toString(memory.direct()));
     // Not where the command was given: that may be a disk to be unmounted.

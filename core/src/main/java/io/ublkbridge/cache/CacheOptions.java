@@ -9,6 +9,7 @@ import io.ublkbridge.target.TargetOpenException.Reason;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /// What the cache of a device is to be.
@@ -37,13 +38,19 @@ record CacheOptions(
 
   /// What the machine has.
   ///
-  /// @param memoryBytes all of its memory
+  /// @param memory all of its memory, in bytes; asked only for a cache, since Java takes hundreds
+  ///   of classes to find it out
   /// @param heapBytesMax this process's heap
-  record Host(long memoryBytes, long heapBytesMax) {
+  record Host(LongSupplier memory, long heapBytesMax) {
     static Host present() {
       return new Host(
-          ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize(),
+          () ->
+              ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize(),
           Runtime.getRuntime().maxMemory());
+    }
+
+    long memoryBytes() {
+      return memory.getAsLong();
     }
   }
 
@@ -59,7 +66,7 @@ record CacheOptions(
     long cacheBytes =
         cache.isPresent()
             ? sizeOrOff("cache", cache.get())
-            : Math.min(bytesByDefault, host.memoryBytes() / 4);
+            : bytesByDefault == 0 ? 0 : Math.min(bytesByDefault, host.memoryBytes() / 4);
     if (cacheBytes > 0) {
       checkSize(cacheBytes, blockBytes, host);
     } else {

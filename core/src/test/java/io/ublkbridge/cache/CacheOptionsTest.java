@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 /// On a machine with 8 GiB of memory, before a target that gives 512 KiB at once.
 final class CacheOptionsTest {
   private static final UringLoops LOOPS = new UringLoops(1);
-  private static final CacheOptions.Host HOST = new CacheOptions.Host(8L << 30, 64 << 20);
+  private static final CacheOptions.Host HOST = new CacheOptions.Host(() -> 8L << 30, 64 << 20);
   private static final BlockTarget TARGET = target(512 << 10);
 
   @AfterAll
@@ -62,7 +62,7 @@ final class CacheOptionsTest {
 
   @Test
   void smallMachineGivesAQuarter() throws Exception {
-    CacheOptions.Host small = new CacheOptions.Host(512 << 20, 64 << 20);
+    CacheOptions.Host small = new CacheOptions.Host(() -> 512 << 20, 64 << 20);
     assertEquals(128 << 20, CacheOptions.of(context(), TARGET, 256 << 20, small).cacheBytes());
   }
 

@@ -26,9 +26,9 @@ record HostState(Set<String> traces) {
     return new HostState(traces);
   }
 
-  /// Whether there is any disk, or any file of one.
-  boolean hasDevices() {
-    return traces.stream().anyMatch(trace -> trace.contains("ublkb") || trace.endsWith(".json"));
+  /// Whether there is any disk, or the record of one.
+  boolean hasDisks() {
+    return traces.stream().anyMatch(trace -> trace.contains("/ublkb") || trace.endsWith(".json"));
   }
 
   void assertUnchanged() {

@@ -152,7 +152,7 @@ final class LifecycleIT {
       }
       String heap =
           Command.shell(
-              "awk '/^Size:/ {size = $2} /^Rss:/ && size >= 65536 && size < 131072 {print size - $2}' /proc/%s/smaps"
+              "awk '/^Size:/ {size = $2} /^Rss:/ && size >= 32768 && size < 65536 {print size - $2}' /proc/%s/smaps"
                   .formatted(pid));
       assertTrue(heap.lines().anyMatch("0"::equals), "all of the heap is resident: " + heap);
       String ours = Command.shell("readlink /proc/self/ns/mnt");
