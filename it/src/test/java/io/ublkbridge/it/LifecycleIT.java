@@ -85,24 +85,7 @@ final class LifecycleIT {
   @Test
   void forcedDetachUnderLoadEndsTheLoadWithErrors() throws Exception {
     Disk disk = Disk.attach("memory:64M");
-    Process load =
-        new ProcessBuilder(
-                "fio",
-                "--name=load",
-                "--filename=" + disk.path(),
-                "--rw=randrw",
-                "--bs=4k",
-                "--direct=1",
-                "--ioengine=libaio",
-                "--iodepth=64",
-                "--time_based",
-                "--runtime=300")
-            .redirectErrorStream(true)
-            .redirectOutput(dir.resolve("fio.log").toFile())
-            .start();
-    Command.shell(
-        "until [ $(awk '{print $5}' /sys/block/%s/stat) -gt 100 ]; do sleep 0.1; done"
-            .formatted(disk.name()));
+    Process load = RandomLoad.start(disk.path(), 64, dir.resolve("fio.log"));
     assertEquals(4, Command.ublkBridge("detach", disk.path().toString()).status());
     Command.ublkBridge("detach", "--force", disk.path().toString()).succeeded();
     assertTrue(Files.notExists(disk.path()));

@@ -7,8 +7,6 @@ import io.ublkbridge.device.UblkDevice;
 import io.ublkbridge.it.NbdServer.Kind;
 import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.kernel.UblkException;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
@@ -130,7 +128,7 @@ final class LifecycleStressIT {
   private Duration endUnderLoad(String uri, End end) throws Exception {
     HostState before = HostState.now();
     Path disk = Disk.attach(uri, "--name", NAME, "--depth", "256", "--queues", "2").path();
-    Process load = load(disk);
+    Process load = RandomLoad.start(disk, 256, dir.resolve("fio.log"));
     String pid = Command.json("pid", "status", NAME, "--json");
     Instant start = Instant.now();
     end.of(disk, pid);
@@ -159,28 +157,5 @@ final class LifecycleStressIT {
 
   private static Duration spent(Instant start) {
     return Duration.between(start, Instant.now());
-  }
-
-  private Process load(Path disk) throws IOException {
-    Process load =
-        new ProcessBuilder(
-                "fio",
-                "--name=load",
-                "--filename=" + disk,
-                "--rw=randrw",
-                "--bs=4k",
-                "--direct=1",
-                "--ioengine=libaio",
-                "--iodepth=256",
-                "--time_based",
-                "--runtime=300")
-            .redirectErrorStream(true)
-            .redirectOutput(dir.resolve("fio.log").toFile())
-            .start();
-    Command.shell(
-        "until [ $(awk '{print $5}' /sys/block/%s/stat) -gt 100 ]; do sleep 0.1; done"
-            .formatted(disk.getFileName()));
-    assertTrue(Files.exists(disk));
-    return load;
   }
 }
