@@ -26,7 +26,7 @@ final class ControlSocket implements AutoCloseable {
 
   static final String STATUS = "status";
   static final String METRICS = "metrics";
-  static final String STOP = "stop";
+  static final String EXPECT_STOP = "expect-stop";
   static final String STOP_UNLESS_OPEN = "stop-unless-open";
   static final String RESIZE = "resize";
   static final String HAND_OVER = "hand-over";
@@ -42,8 +42,9 @@ final class ControlSocket implements AutoCloseable {
     /// The status with all that is known of times.
     Map<String, Object> metrics();
 
-    /// Begins to stop.
-    void stop();
+    /// Whoever asks is about to stop the device: nothing may hold that up for long, and this server
+    /// ends with it.
+    void expectStop();
 
     /// Begins to stop if nobody has the disk open, as far as the kernel can tell.
     ///
@@ -120,10 +121,7 @@ final class ControlSocket implements AutoCloseable {
       switch (verb) {
         case STATUS -> answer.putAll(replies.status());
         case METRICS -> answer.putAll(replies.metrics());
-        case STOP -> {
-          replies.stop();
-          answer.put("stopping", true);
-        }
+        case EXPECT_STOP -> replies.expectStop();
         case STOP_UNLESS_OPEN -> answer.put("stopping", replies.stopUnlessOpen());
         case RESIZE -> answer.putAll(replies.resize(request.truth("force")));
         case HAND_OVER ->

@@ -40,7 +40,7 @@ import org.slf4j.LoggerFactory;
 /// The process that serves one device, from opening its target to deleting the device.
 ///
 /// Everything here runs on the main thread, except the stop, which runs on a shutdown hook: a
-/// signal and a request through the control socket take the same way.
+/// signal, a request through the control socket and a device that is gone take the same way.
 final class Daemon {
   private static final Logger log = LoggerFactory.getLogger(Daemon.class);
 
@@ -76,8 +76,11 @@ final class Daemon {
   private @Nullable ControlSocket socket;
   private volatile @Nullable UblkDevice device;
 
-  /// Whether somebody else has stopped or deleted the device.
+  /// Whether somebody else has stopped or deleted the device, without a word.
   private volatile boolean takenAway;
+
+  /// How many requests had failed when somebody said that he would stop the device; else negative.
+  private volatile long failedBeforeStop = -1;
 
   private Daemon(ServerRequest request, ReportPipe reports, DeviceFiles files) {
     this.request = request;
@@ -273,7 +276,7 @@ final class Daemon {
     try {
       log.info("stopping {}", device.path());
       List<QueueCounters> queues = device.counters();
-      long failedBefore = failed(queues);
+      long failedBefore = failedBeforeStop < 0 ? failed(queues) : failedBeforeStop;
       if (target != null) {
         target.stopping();
       }
@@ -383,8 +386,9 @@ final class Daemon {
     }
 
     @Override
-    public void stop() {
-      stopAsked.countDown();
+    public void expectStop() {
+      failedBeforeStop = failed(served.device().counters());
+      served.target().stopping();
     }
 
     @Override
@@ -427,8 +431,10 @@ final class Daemon {
 
     @Override
     public void takenAway() {
-      log.warn("another program has taken the device away; this server ends");
-      takenAway = true;
+      if (failedBeforeStop < 0) {
+        log.warn("another program has taken the device away; this server ends");
+        takenAway = true;
+      }
       stopAsked.countDown();
     }
 

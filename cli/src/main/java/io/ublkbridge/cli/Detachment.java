@@ -1,6 +1,9 @@
 package io.ublkbridge.cli;
 
+import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.kernel.Deadline;
+import io.ublkbridge.kernel.Errno;
+import io.ublkbridge.kernel.UblkException;
 import io.ublkbridge.target.Durations;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -201,10 +204,10 @@ final class Detachment {
   private boolean stopServer(Duration patience) throws CommandFailure {
     try {
       ServerConnection server = new ServerConnection(registry.socket(record.id()));
-      if (force) {
-        server.stop();
-      } else {
+      if (!force) {
         stopUnlessOpen(server);
+      } else if (!stopInPlaceOf(server, patience)) {
+        return false;
       }
     } catch (IOException cannotBeAsked) {
       // A signal is heard by a server whose socket is gone; one that hangs will not end by either.
@@ -221,6 +224,21 @@ final class Detachment {
     boolean nothingLeft =
         !Files.exists(host.disk(record.id())) && !Files.exists(registry.stateFile(record.id()));
     return nothingLeft || new Wreck(host, registry).clear(record.id());
+  }
+
+  /// Stops the device by a command of this process. A server that is killed while its own command
+  /// waits in the kernel cannot end: the command waits for requests that only its end would fail.
+  ///
+  /// @return false if requests hold that up for longer
+  private boolean stopInPlaceOf(ServerConnection server, Duration patience) throws IOException {
+    server.expectStop();
+    try (ControlDevice control = ControlDevice.open()) {
+      control.stop(record.id(), patience);
+      return true;
+    } catch (UblkException e) {
+      // The server has deleted the device already, or it hangs.
+      return e.errno() == Errno.ENODEV;
+    }
   }
 
   /// The kernel alone knows of whoever opens the disk after we have looked. It may be udev again.

@@ -34,12 +34,12 @@ record ServerConnection(Path socket) {
     return ask(ControlSocket.METRICS, patience);
   }
 
-  /// The server begins to stop; its end is to be watched from outside.
-  void stop() throws IOException {
-    ask(ControlSocket.STOP, PATIENCE);
+  /// The server is told that its device is about to be stopped by this process.
+  void expectStop() throws IOException {
+    ask(ControlSocket.EXPECT_STOP, PATIENCE);
   }
 
-  /// The same if nobody has the disk open.
+  /// The server begins to stop if nobody has the disk open.
   ///
   /// @return false if somebody has; nothing has changed then
   boolean stopUnlessOpen(Duration patience) throws IOException {

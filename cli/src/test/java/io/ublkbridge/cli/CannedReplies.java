@@ -22,7 +22,7 @@ record CannedReplies(Map<String, Object> said, AtomicInteger stops)
   }
 
   @Override
-  public void stop() {
+  public void expectStop() {
     stops.incrementAndGet();
   }
 

@@ -42,7 +42,7 @@ class ControlSocketTest {
 
   @Test
   void passesOnStop() throws IOException {
-    new ServerConnection(path).stop();
+    new ServerConnection(path).expectStop();
 
     assertEquals(1, stops.get());
   }

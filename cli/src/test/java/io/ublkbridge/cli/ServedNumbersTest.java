@@ -57,7 +57,7 @@ final class ServedNumbersTest {
     }
 
     @Override
-    public void stop() {}
+    public void expectStop() {}
 
     @Override
     public boolean stopUnlessOpen() {

@@ -6,8 +6,12 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -15,6 +19,7 @@ import java.util.stream.Stream;
 ///
 /// @param traces one line each
 record HostState(Set<String> traces) {
+  private static final Duration PATIENCE = Duration.ofMinutes(2);
 
   static HostState now() {
     Set<String> traces = new TreeSet<>();
@@ -29,6 +34,16 @@ record HostState(Set<String> traces) {
   /// Whether there is any disk, or the record of one.
   boolean hasDisks() {
     return traces.stream().anyMatch(trace -> trace.contains("/ublkb") || trace.endsWith(".json"));
+  }
+
+  /// Waits until the host is as it was: the watcher of a server that was killed may just have begun
+  /// to look for what it was to recover.
+  void awaitAgain() {
+    Instant deadline = Instant.now().plus(PATIENCE);
+    while (!now().equals(this) && Instant.now().isBefore(deadline)) {
+      LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(100));
+    }
+    assertUnchanged();
   }
 
   void assertUnchanged() {

@@ -13,7 +13,6 @@ import java.time.Instant;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
@@ -26,7 +25,6 @@ import org.junit.jupiter.api.io.TempDir;
 final class LifecycleStressIT {
   private static final int ROUNDS = Integer.getInteger("soak.rounds", 1);
   private static final Duration END_DEADLINE = Duration.ofSeconds(20);
-  private static final Duration PROCESS_DEADLINE = Duration.ofMinutes(2);
   private static final String NAME = "stressed";
 
   @TempDir Path dir;
@@ -141,18 +139,9 @@ final class LifecycleStressIT {
         took.compareTo(END_DEADLINE) < 0,
         () -> "%s, %s: not gone after %s".formatted(uri, end, took));
     assertTrue(load.waitFor(END_DEADLINE.toSeconds(), TimeUnit.SECONDS), "no request hangs");
-    awaitProcesses(before);
-    return took;
-  }
-
-  /// A watcher may just have begun to look for what it was to recover.
-  private static void awaitProcesses(HostState before) {
     Command.shell("rm -f /var/log/ublk-bridge/*.log");
-    Instant start = Instant.now();
-    while (!HostState.now().equals(before) && spent(start).compareTo(PROCESS_DEADLINE) < 0) {
-      LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(100));
-    }
-    before.assertUnchanged();
+    before.awaitAgain();
+    return took;
   }
 
   private static Duration spent(Instant start) {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.ublkbridge.device.UblkDevice;
+import io.ublkbridge.it.NbdServer.Kind;
 import io.ublkbridge.kernel.ControlDevice;
 import io.ublkbridge.kernel.Errno;
 import io.ublkbridge.kernel.UblkAbi;
@@ -60,6 +61,43 @@ final class StopIT {
             .formatted(id));
     Command.shell("grep 'another program has taken the device away' %1$s; rm %1$s".formatted(log));
     Command.ublkBridge("detach", "deleted").exited(3);
+  }
+
+  /// A server that waited in the kernel for its own STOP_DEV could not end when it is killed: the
+  /// kernel waits there for requests that fail only once the server has ended.
+  @Test
+  @Tag("linux-7")
+  void aServerThatIsKilledWhileItsDiskIsTakenAwayEnds() throws Exception {
+    HostState before = HostState.now();
+    Path image = dir.resolve("disk.img");
+    Command.shell("truncate -s 16M " + image);
+    try (NbdServer server = NbdServer.serve(Kind.NBDKIT, image)) {
+      Disk disk = Disk.attach(server.uri(), "--name", "killed");
+      String pid = Command.json("pid", "status", "killed", "--json");
+      Command.shell("udevadm settle");
+      server.suspend();
+      Process reader =
+          new ProcessBuilder("dd", "if=" + disk.path(), "of=/dev/null", "count=1", "iflag=direct")
+              .redirectErrorStream(true)
+              .redirectOutput(dir.resolve("dd.log").toFile())
+              .start();
+      Command.shell(
+          "until [ $(awk '{print $1 + $2}' /sys/block/%s/inflight) -gt 0 ]; do sleep 0.1; done"
+              .formatted(disk.name()));
+      CompletableFuture<Command> detach =
+          CompletableFuture.supplyAsync(() -> Command.ublkBridge("detach", "--force", "killed"));
+      // The disk is unlinked before the kernel waits for the request; if it is killed earlier than
+      // that, the test shows less, but is right.
+      Command.shell(
+          "for i in $(seq 100); do [ -e /sys/block/%s ] || exit 0; sleep 0.05; done"
+              .formatted(disk.name()));
+      Command.shellCommand("kill -9 " + pid);
+      detach.get(2, TimeUnit.MINUTES).succeeded();
+      assertTrue(Files.notExists(disk.path()));
+      assertTrue(reader.waitFor(1, TimeUnit.MINUTES), "its request has failed");
+      Command.shell("rm -f /var/log/ublk-bridge/*.log");
+    }
+    before.awaitAgain();
   }
 
   /// As the kernel's selftest part_01.
