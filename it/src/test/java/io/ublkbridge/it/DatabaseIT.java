@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.ublkbridge.it.NbdServer.Kind;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Tag;
@@ -20,6 +22,9 @@ import org.junit.jupiter.api.io.TempDir;
 @ExtendWith(NothingLeftBehind.class)
 final class DatabaseIT {
   private static final int KILLS = Integer.getInteger("soak.rounds", 1);
+
+  private static final int COMMITS = 20;
+  private static final Duration DEADLINE = Duration.ofMinutes(10);
 
   @TempDir Path dir;
   @TempDir Path mountPoint;
@@ -88,16 +93,10 @@ final class DatabaseIT {
       database.create();
       Process client = database.start();
       for (int kill = 0; kill < KILLS; kill++) {
-        long before = database.confirmed();
-        while (database.confirmed() < before + 20) {
-          TimeUnit.MILLISECONDS.sleep(20);
-        }
+        awaitMoreCommits(database);
         Command.shell("kill -9 " + Command.json("pid", "status", "database", "--json"));
       }
-      long atLastKill = database.confirmed();
-      while (database.confirmed() < atLastKill + 20) {
-        TimeUnit.MILLISECONDS.sleep(20);
-      }
+      awaitMoreCommits(database);
       confirmed = database.stop(client);
       Command.shell("umount " + mountPoint);
       Command.shell("e2fsck -fn " + disk.path());
@@ -114,6 +113,15 @@ final class DatabaseIT {
           KILLS,
           confirmed,
           committed);
+    }
+  }
+
+  private static void awaitMoreCommits(Database database) throws Exception {
+    long before = database.confirmed();
+    Instant deadline = Instant.now().plus(DEADLINE);
+    while (database.confirmed() < before + COMMITS) {
+      assertTrue(Instant.now().isBefore(deadline), "commits go on");
+      TimeUnit.MILLISECONDS.sleep(20);
     }
   }
 
@@ -153,7 +161,9 @@ final class DatabaseIT {
     @Override
     public long stop(Process client) throws Exception {
       Files.createFile(stop);
-      assertEquals(0, client.waitFor(), () -> "sqlite3: " + Command.shell("tail -n 3 " + printed));
+      assertTrue(client.waitFor(DEADLINE.toMinutes(), TimeUnit.MINUTES), "the last commit ends");
+      assertEquals(
+          0, client.exitValue(), () -> "sqlite3: " + Command.shell("tail -n 3 " + printed));
       return confirmed();
     }
 
